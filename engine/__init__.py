@@ -1,0 +1,1 @@
+"""The machine: nouns, protocols, machinery, adapters, servers and the command line."""

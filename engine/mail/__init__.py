@@ -1,0 +1,1 @@
+"""Nouns: frozen, slotted, in the field's own words."""

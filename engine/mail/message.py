@@ -1,0 +1,126 @@
+r"""A message: header section and body, in memory or in a spool file.
+
+RFC 5322 §2.1; line ends are CRLF from here inward.  A body below the spool limit
+is bytes, above it an unlinked temporary file: a crash leaves nothing behind.
+
+`Message.parse` and `chunks` give the same bytes back.
+
+Fails: OSError when the spool's disk is full; callers turn it into a temporary answer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+from millrace.engine.mail.headers import Headers, parse
+
+SPOOL_ABOVE = 1 << 20  # bytes; larger bodies do not stay in memory
+CHUNK = 1 << 16
+
+
+class Body:
+    """The bytes after the empty line; read as often as wanted."""
+
+    __slots__ = ("_data", "_file", "size")
+
+    def __init__(self, data: bytes = b"", spool: IO[bytes] | None = None, size: int = 0) -> None:
+        self._data = data
+        self._file = spool
+        self.size = size if spool is not None else len(data)
+
+    @property
+    def spooled(self) -> bool:
+        """Whether it lies in a file."""
+        return self._file is not None
+
+    def head(self, limit: int) -> bytes:
+        """At most the first `limit` bytes."""
+        if self._file is None:
+            return self._data if len(self._data) <= limit else self._data[:limit]
+        self._file.seek(0)
+        return self._file.read(limit)
+
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """The whole body in pieces; a body in memory is one piece if it is not long."""
+        if self._file is None:
+            if len(self._data) <= size * 4:
+                if self._data:
+                    yield self._data
+                return
+            for at in range(0, len(self._data), size):
+                yield self._data[at : at + size]
+            return
+        at = 0
+        while True:
+            self._file.seek(at)  # another reader may have moved it since
+            piece = self._file.read(size)
+            if not piece:
+                return
+            at += len(piece)
+            yield piece
+
+    def __bytes__(self) -> bytes:
+        return self.head(self.size)
+
+
+class BodyWriter:
+    """Collects a body while it arrives."""
+
+    __slots__ = ("_directory", "_file", "_limit", "_parts", "size")
+
+    def __init__(self, spool_above: int = SPOOL_ABOVE, directory: str | None = None) -> None:
+        self._parts: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._limit = spool_above
+        self._directory = directory
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Add a piece; moves to a file when the limit is passed."""
+        self.size += len(chunk)
+        if self._file is not None:
+            self._file.write(chunk)
+            return
+        self._parts.append(chunk)
+        if self.size > self._limit:
+            self._file = tempfile.TemporaryFile(dir=self._directory, prefix="millrace-")  # noqa: SIM115
+            self._file.writelines(self._parts)
+            self._parts = []
+
+    def finish(self) -> Body:
+        """The body as it is now; the writer is spent."""
+        if self._file is not None:
+            return Body(spool=self._file, size=self.size)
+        return Body(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+
+
+class Message:
+    """Headers and body; `separator` is the empty line between, b"" if it was forgotten."""
+
+    __slots__ = ("body", "headers", "separator")
+
+    def __init__(self, headers: Headers, body: Body, separator: bytes = b"\r\n") -> None:
+        self.headers = headers
+        self.body = body
+        self.separator = separator
+
+    @staticmethod
+    def parse(raw: bytes) -> Message:
+        """Split whole bytes at the first empty line."""
+        fields, at, separator = parse(raw)
+        return Message(Headers(fields), Body(raw[at:]), separator)
+
+    @property
+    def size(self) -> int:
+        """Octets on the wire."""
+        return len(self.headers.raw) + len(self.separator) + self.body.size
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole message, header section first."""
+        yield self.headers.raw + self.separator
+        yield from self.body.chunks()
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.chunks())

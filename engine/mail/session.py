@@ -1,0 +1,81 @@
+"""Who is talking to us: the peer, its greeting, its TLS, its login.
+
+These are facts of one connection ("the visit"); they are sources that a filter
+may ask for.  RFC 5321 §4.1.1.1 (HELO), RFC 3207 (TLS), RFC 4954 (login).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end: `ip` is canonical text, "" when it came over a Unix socket.
+
+    `rdns` is a name that was checked forward and back by whoever gives it, else "".
+    """
+
+    ip: str
+    port: int = 0
+    rdns: str = ""
+
+    @property
+    def network(self) -> str:
+        """The /24 (IPv4) or /64 (IPv6) that the peer sits in; "" without an address."""
+        if not self.ip:
+            return ""
+        prefix = 64 if ":" in self.ip else 24
+        return str(ipaddress.ip_network(f"{self.ip}/{prefix}", strict=False))
+
+    @staticmethod
+    def at(text: str, port: int = 0, rdns: str = "") -> Peer:
+        """Make one from an address as a wire gives it.
+
+        A zone is dropped and an IPv4-mapped address becomes IPv4, so that one host has one
+        name.  Raises ValueError for what is no address; "" is a peer without one.
+        """
+        if not text:
+            return Peer("", port, rdns)
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return Peer(str(mapped or address), port, rdns)
+
+
+@dataclass(frozen=True, slots=True)
+class Helo:
+    """The name that the peer gives itself; `extended` when it said EHLO."""
+
+    name: str
+    extended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The encryption of the connection; `verified` when the peer's certificate was."""
+
+    version: str
+    cipher: str
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The peer proved to be `user`."""
+
+    user: str
+    mechanism: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One connection as a record keeps it."""
+
+    id: str
+    listener: str
+    peer: Peer = field(default_factory=lambda: Peer(""))
+    helo: Helo | None = None
+    tls: Tls | None = None
+    login: Login | None = None
+    tenant: str = ""

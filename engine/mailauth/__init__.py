@@ -1,0 +1,1 @@
+"""The RFCs of mail authentication as functions over the ports."""

@@ -1,0 +1,1 @@
+"""From signatures to a plan, and a mail through it."""

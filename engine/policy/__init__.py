@@ -1,0 +1,1 @@
+"""Rules, weights and the judge."""

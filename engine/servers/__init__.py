@@ -1,0 +1,1 @@
+"""Front ends: a wire core, a stream and a transaction."""

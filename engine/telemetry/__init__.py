@@ -1,0 +1,1 @@
+"""What the running engine says of itself."""

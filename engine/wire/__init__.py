@@ -1,0 +1,1 @@
+"""Protocol cores, sans-IO: bytes in, events out."""

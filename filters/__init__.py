@@ -1,0 +1,1 @@
+"""One file, one filter, one question about a mail."""

@@ -1,0 +1,1 @@
+"""What learns: features, classifier, training, evaluation, registry."""

@@ -1,0 +1,1 @@
+"""Shipped pipelines: which filters run, with which options."""

@@ -1,0 +1,1 @@
+"""Shipped policies: rules, weights and lists."""
