@@ -1,0 +1,181 @@
+"""A TOML file that knows where everything stands.
+
+`tomllib` gives values without positions; an operator needs file:line:column.  So the
+text is scanned once more for table heads and keys: enough for files that people write
+(one key a line, inline tables, arrays over several lines).
+
+Fails: `Document.load` raises `Misconfigured` for a file that cannot be read or parsed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from millrace.engine.errors import Fault, Misconfigured, Place
+
+BYTES_MAX = 4 << 20
+_HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(
+    r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
+)
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+_AT = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+Path_ = tuple[str | int, ...]
+
+
+class Spot(NamedTuple):
+    """Where a key stands, and where its value begins; all count from 1."""
+
+    line: int
+    key_column: int
+    value_column: int
+
+
+class Document:
+    """The data of a file, and the places of its keys."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.text = text
+        self.lines = text.splitlines()
+        self.data: dict[str, Any] = _parsed(text, name, self.lines)
+        self._spots = dict(_spots(self.lines))
+
+    @staticmethod
+    def load(path: Path, name: str = "") -> Document:
+        """Read a file; `name` is how messages call it."""
+        shown = name or str(path)
+        try:
+            if path.stat().st_size > BYTES_MAX:
+                raise Misconfigured(
+                    Fault(f"is larger than {BYTES_MAX >> 20} MiB", place=Place(shown))
+                )
+            return Document(path.read_bytes().decode("utf-8"), shown)
+        except OSError as error:
+            words = error.strerror or str(error)
+            raise Misconfigured(Fault(f"cannot be read: {words}", place=Place(shown))) from None
+        except UnicodeDecodeError as error:
+            sentence = f"is not UTF-8 (octet {error.start + 1})"
+            raise Misconfigured(Fault(sentence, "Save it as UTF-8.", Place(shown))) from None
+
+    def fault(
+        self,
+        path: Path_,
+        sentence: str,
+        hint: str = "",
+        *,
+        offset: int | None = None,
+        width: int = 1,
+    ) -> Fault:
+        """A fault at a key; with `offset`, at that character inside its string value."""
+        spot = self._spot(path)
+        if spot is None:
+            return Fault(sentence, hint, Place(self.name))
+        if offset is None:
+            return Fault(sentence, hint, Place(self.name, spot.line, spot.key_column))
+        line = self.lines[spot.line - 1]
+        quote = 1 if line[spot.value_column - 1 : spot.value_column] in ('"', "'") else 0
+        column = spot.value_column + quote + offset
+        place = Place(self.name, spot.line, column)
+        shown = line.lstrip()
+        return Fault(sentence, hint, place, line if shown else "", width)
+
+    def place(self, path: Path_) -> Place:
+        """Where a key stands."""
+        spot = self._spot(path)
+        return Place(self.name, spot.line, spot.key_column) if spot else Place(self.name)
+
+    def _spot(self, path: Path_) -> Spot | None:
+        found = self._spots.get(path)
+        if found is not None or not path:
+            return found
+        outer = self._spot(path[:-1])
+        if outer is None or not isinstance(path[-1], str) or len(path) < 2:
+            return outer
+        inline = re.search(rf"\b{re.escape(path[-1])}\s*=\s*", self.lines[outer.line - 1])
+        return Spot(outer.line, inline.start() + 1, inline.end() + 1) if inline else outer
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that was probably meant, or None when none is near."""
+    names = list(choices)
+    by_case = {name.casefold(): name for name in names}
+    if word.casefold() in by_case:
+        return by_case[word.casefold()]
+    close = difflib.get_close_matches(word.casefold(), by_case, n=1, cutoff=0.6)
+    return by_case[close[0]] if close else None
+
+
+def meant(word: str, choices: Iterable[str]) -> str:
+    """A hint: the nearest name, and all that there are if they are few."""
+    names = sorted(set(choices))
+    near = nearest(word, names)
+    lines = [f"did you mean '{near}'?"] if near else []
+    if names and (len(names) <= 16 or not near):
+        lines.insert(0, "one of: " + " ".join(names))
+    return "\n".join(lines)
+
+
+def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _AT.search(str(error))
+        line, column = (int(found[1]), int(found[2])) if found else (len(lines), 1)
+        words = _AT.sub("", str(error)).strip()
+        excerpt = lines[line - 1] if 0 < line <= len(lines) else ""
+        hint = 'Text stands in quotes: key = "value".' if "Invalid value" in words else ""
+        fault = Fault(f"is not TOML: {words}", hint, Place(name, line, column), excerpt)
+        raise Misconfigured(fault) from None
+    except RecursionError:
+        raise Misconfigured(Fault("is nested too deeply", place=Place(name))) from None
+
+
+def _spots(lines: list[str]) -> Iterator[tuple[Path_, Spot]]:
+    table: Path_ = ()
+    counts: dict[Path_, int] = {}
+    closing = ""  # what ends the value that goes over several lines
+    for number, line in enumerate(lines, 1):
+        if closing:
+            closing = _still_open(line, closing)
+            continue
+        if head := _HEAD.match(line):
+            table = _table(head, counts)
+            yield table, Spot(number, head.start(1) + 1, head.start(1) + 1)
+        elif key := _KEY.match(line):
+            names = tuple(part.strip("\"'") for part in _PART.findall(key[1]))
+            yield table + names, Spot(number, key.start(1) + 1, key.end() + 1)
+            closing = _opened(line[key.end() :])
+
+
+def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
+    path: Path_ = ()
+    names = [part.strip("\"'") for part in _PART.findall(head[2])]
+    for at, name in enumerate(names):
+        path = (*path, name)
+        if at == len(names) - 1 and head[1] == "[[":
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path = (*path, counts[path])
+    return path
+
+
+def _opened(value: str) -> str:
+    for quotes in ('"""', "'''"):
+        if value.startswith(quotes):
+            return quotes if quotes not in value[3:] else ""
+    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", value)
+    return "]" * max(bare.count("[") - bare.count("]"), 0)
+
+
+def _still_open(line: str, closing: str) -> str:
+    if closing[0] != "]":
+        return "" if closing in line else closing
+    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)
+    return "]" * max(len(closing) + bare.count("[") - bare.count("]"), 0)

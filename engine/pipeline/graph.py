@@ -1,0 +1,224 @@
+"""From specs to a plan: the edges are read from the signatures.
+
+A filter runs after whoever gives the facts that it asks for (or that its `when` names),
+at the stage at which the last thing that it asks for is known.  A pipeline that does
+not fit is refused with one exact sentence.
+
+Fails: `compile_plan` raises `Misconfigured`.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from millrace.engine.document import Document
+from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.mail.edits import Edited
+from millrace.engine.mail.stage import Stage
+from millrace.engine.pipeline import shelf
+from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
+from millrace.engine.pipeline.plan import Given, Node, Plan, Scope, Step
+from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
+from millrace.engine.policy import rules
+from millrace.engine.policy.expr import Expression, Misfit, compile_text
+from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.rules import Policy, Word
+
+
+def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
+    """Wire a pipeline to a policy; `name` is the policy's."""
+    nodes = _Graph(spec).nodes()
+    compiled = rules.load(policy, name, vocabulary(nodes))
+    revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
+    words = dict.fromkeys(_words(nodes, compiled))
+    steps = dict(_steps(nodes, compiled))
+    return Plan(spec.name, spec.title, nodes, steps, compiled, spec.deadline, revision, words)
+
+
+def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
+    """What a policy over these nodes may name: sources, their facts, and those of the shelf."""
+    words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in _HIDDEN}
+    for name in shelf.names():
+        try:
+            fact = contract(shelf.find(name)).gives
+        except (ValueError, ImportError):
+            continue
+        if fact is not None:
+            words[name] = Word(Kind("record", record=fact), Stage.CONNECT, given=False)
+    for node in nodes:
+        if node.contract.gives is not None:
+            kind = Kind("record", record=node.contract.gives)
+            words[node.name] = Word(kind, node.stage, node.scope is Scope.RECIPIENT)
+    return words
+
+
+_HIDDEN = ("headers", "verdict", "edited", "envelope")
+
+
+def _source_word(kind: type) -> Word:
+    source = SOURCES[kind]
+    return Word(Kind("record", record=kind), source.stage, source.stage is Stage.RCPT)
+
+
+def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
+    for node in nodes:
+        yield from (SOURCES[ask.kind].word for ask in node.contract.sources)
+        yield from node.when.names if node.when else ()
+    for weight in policy.weights:
+        yield from weight.add.names | (weight.when.names if weight.when else frozenset())
+    for rule in policy.rules:
+        yield from rule.when.names
+        for part in rule.reply.parts if rule.reply else ():
+            yield from part.names
+
+
+def _steps(nodes: tuple[Node, ...], policy: Policy) -> Iterator[tuple[tuple[Stage, bool], Step]]:
+    for stage in Stage:
+        for recipient in (False, True):
+            here = tuple(
+                n for n in nodes if n.stage == stage and (n.scope is Scope.RECIPIENT) == recipient
+            )
+            weights = () if recipient else tuple(w for w in policy.weights if w.stage == stage)
+            step = Step(here, weights, policy.rules_at(stage, recipient=recipient))
+            if step:
+                yield (stage, recipient), step
+
+
+class _Graph:
+    """Finds edges, stages and scopes of one pipeline."""
+
+    def __init__(self, spec: PipelineSpec) -> None:
+        self.spec = spec
+        self.byname = {f.name: f for f in spec.filters}
+        self.givers: dict[type, list[str]] = {}
+        for entry in spec.filters:
+            if entry.contract.gives is not None:
+                self.givers.setdefault(entry.contract.gives, []).append(entry.name)
+        self.faults: list[Fault] = []
+        self.placed: dict[str, Node] = {}
+
+    def nodes(self) -> tuple[Node, ...]:
+        whens = {f.name: self._when(f) for f in self.spec.filters}
+        edges = {f.name: self._before(f, whens[f.name]) for f in self.spec.filters}
+        self._refuse_faults()
+        for name in self._order(edges):
+            self.placed[name] = self._node(self.byname[name], edges[name], whens[name])
+        self._refuse_faults()
+        # topological, and among equals as the file has it: edits are applied in that order
+        return tuple(self.placed.values())
+
+    def _refuse_faults(self) -> None:
+        if self.faults:
+            raise Misconfigured(*self.faults)
+
+    def _order(self, edges: Mapping[str, set[str]]) -> list[str]:
+        sorter = graphlib.TopologicalSorter(edges)
+        try:
+            sorter.prepare()
+        except graphlib.CycleError as error:
+            ring = " → ".join(error.args[1])
+            raise Misconfigured(
+                Fault(f"filters wait for each other: {ring}", place=self._file())
+            ) from None
+        order: list[str] = []
+        listed = list(self.byname)
+        while sorter.is_active():
+            for name in sorted(sorter.get_ready(), key=listed.index):
+                order.append(name)
+                sorter.done(name)
+        return order
+
+    def _when(self, spec: FilterSpec) -> Expression | None:
+        if spec.when is None:
+            return None
+        kinds = {
+            s.word: Kind("record", record=k) for k, s in SOURCES.items() if s.word not in _HIDDEN
+        }
+        for other in self.spec.filters:
+            if other.contract.gives is not None and other.name != spec.name:
+                kinds[other.name] = Kind("record", record=other.contract.gives)
+        try:
+            return compile_text(spec.when, kinds)
+        except Misfit as misfit:
+            path = (*spec.path, "when")
+            fault = self.spec.document.fault(
+                path, misfit.sentence, misfit.hint, offset=misfit.offset, width=misfit.width
+            )
+            self.faults.append(fault)
+            return None
+
+    def _before(self, spec: FilterSpec, when: Expression | None) -> set[str]:
+        before = {name for name in (when.names if when else ()) if name in self.byname}
+        for ask in spec.contract.facts:
+            givers = [name for name in self.givers.get(ask.kind, []) if name != spec.name]
+            fact = ask.kind.__name__
+            if ask.need != "many" and len(givers) > 1:
+                hint = f"{' and '.join(givers)} give it; the filter must ask for all of them."
+                self._fault(spec, f"{spec.name} asks for one {fact}", hint)
+            elif ask.need == "one" and not givers:
+                hint = self._adding(ask, spec)
+                self._fault(
+                    spec, f"{spec.name} asks for {fact}; no filter in this pipeline gives it", hint
+                )
+            before |= set(givers)
+        return before
+
+    def _adding(self, ask: Ask, spec: FilterSpec) -> str:
+        for name in shelf.names():
+            try:
+                if contract(shelf.find(name)).gives is ask.kind:
+                    return f'Add   [[filter]] use = "{name}"   or remove {spec.name}.'
+            except (ValueError, ImportError):
+                continue
+        return f"Remove {spec.name}."
+
+    def _node(self, spec: FilterSpec, before: set[str], when: Expression | None) -> Node:
+        earlier = [self.placed[name] for name in before]
+        named = {s.word: s.stage for s in SOURCES.values()}
+        stages = [SOURCES[ask.kind].stage for ask in spec.contract.sources]
+        stages += [named[name] for name in (when.names if when else ()) if name in named]
+        stage = max([*stages, *(node.stage for node in earlier)], default=Stage.CONNECT)
+        scope = self._scope(spec, stage, earlier, when)
+        late = any(a.kind is Edited for a in spec.contract.asks) or any(n.late for n in earlier)
+        return Node(
+            name=spec.name,
+            filter=spec.filter,
+            contract=spec.contract,
+            stage=stage,
+            scope=scope,
+            after=frozenset(n.name for n in earlier if n.stage == stage),
+            givens=tuple(self._given(ask) for ask in spec.contract.asks if ask.kind not in PORTS),
+            ports=tuple((ask.name, PORTS[ask.kind]) for ask in spec.contract.ports),
+            when=when,
+            timeout=spec.timeout,
+            on_error=spec.on_error,
+            late=late,
+        )
+
+    def _scope(
+        self, spec: FilterSpec, stage: Stage, earlier: list[Node], when: Expression | None
+    ) -> Scope:
+        own = any(SOURCES[ask.kind].word == "recipient" for ask in spec.contract.sources)
+        own = own or (when is not None and "recipient" in when.names)
+        inner = [node.name for node in earlier if node.scope is Scope.RECIPIENT]
+        if (own or inner) and stage > Stage.RCPT:
+            what = inner[0] if inner else "recipient"
+            sentence = f"{spec.name} runs once a mail, but '{what}' differs between recipients"
+            self._fault(spec, sentence, "Ask for envelope, or measure at RCPT.")
+        if own or inner:
+            return Scope.RECIPIENT
+        return Scope.VISIT if stage <= Stage.HELO else Scope.MAIL
+
+    def _given(self, ask: Ask) -> Given:
+        if ask.kind in SOURCES:
+            return Given(ask.name, (SOURCES[ask.kind].word,), ask.need == "one", many=False)
+        keys = tuple(self.givers.get(ask.kind, ()))
+        return Given(ask.name, keys, ask.need == "one", ask.need == "many")
+
+    def _fault(self, spec: FilterSpec, sentence: str, hint: str) -> None:
+        self.faults.append(Fault(sentence, hint, spec.place))
+
+    def _file(self) -> Place:
+        return Place(self.spec.document.name)

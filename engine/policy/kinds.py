@@ -1,0 +1,76 @@
+"""The types of the condition language, read from the facts' own annotations.
+
+text, number, truth, choice (one of fixed words), list, record (a fact or a source).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+from collections.abc import Hashable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from millrace.engine.options import Octets, Seconds
+
+Word = Literal["text", "number", "truth", "choice", "list", "record"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """One type; `choices` of a choice, `item` of a list, `record` is the class of a record."""
+
+    word: Word
+    choices: tuple[str, ...] = ()
+    item: Kind | None = None
+    record: type | None = None
+
+    @property
+    def texty(self) -> bool:
+        """Whether its values are strings."""
+        return self.word in ("text", "choice")
+
+
+TEXT = Kind("text")
+NUMBER = Kind("number")
+TRUTH = Kind("truth")
+
+_SIMPLE: dict[Any, Kind] = {
+    str: TEXT,
+    bytes: TEXT,
+    bool: TRUTH,
+    int: NUMBER,
+    float: NUMBER,
+    Seconds: NUMBER,
+    Octets: NUMBER,
+}
+
+
+def kind_of(hint: Any) -> Kind | None:  # noqa: ANN401 - a type, of any kind
+    """The kind that an annotation stands for, or None when conditions cannot use it."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return kind_of(args[0])
+    if origin in (Union, types.UnionType):
+        left = [arg for arg in args if arg is not type(None)]
+        return kind_of(left[0]) if len(left) == 1 else None
+    if origin is Literal:
+        return Kind("choice", tuple(str(arg) for arg in args))
+    if origin in (tuple, frozenset, list):
+        item = kind_of(args[0]) if args else None
+        return Kind("list", item=item) if item else None
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return Kind("record", record=hint)
+    return _SIMPLE.get(hint)
+
+
+@functools.cache
+def fields_of(record: Hashable) -> dict[str, Kind]:
+    """The fields and properties of a record that conditions may name."""
+    assert isinstance(record, type)
+    hints = dict(get_type_hints(record, include_extras=True))
+    for name, member in vars(record).items():
+        if isinstance(member, property) and member.fget is not None:
+            hints[name] = get_type_hints(member.fget).get("return")
+    kinds = {name: kind_of(hint) for name, hint in hints.items() if not name.startswith("_")}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
