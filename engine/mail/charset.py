@@ -60,16 +60,10 @@ def decode(data: bytes, charset: str = "") -> str:
     codec = _CODECS.get(charset.lower(), "utf-8")
     try:
         return data.decode(codec)
-    except UnicodeError:
-        # a cut in the middle of a character is no reason to doubt UTF-8
-        if codec != "utf-8" or _cut_only(data):
-            return data.decode(codec, "replace")
-        return data.decode("cp1252", "replace")
-
-
-def _cut_only(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
     except UnicodeDecodeError as trouble:
-        return trouble.start > 0 and trouble.start >= len(data) - 3
-    return True
+        # a character cut off at the end, after others that fit, is still UTF-8
+        at = trouble.start
+        cut = at >= len(data) - 3 and not data[:at].isascii()
+        return data.decode(codec if cut or codec != "utf-8" else "cp1252", "replace")
+    except UnicodeError:  # utf-16 and utf-7 raise the plain kind for some bytes
+        return data.decode(codec, "replace")
