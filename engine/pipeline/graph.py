@@ -32,8 +32,10 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
     nodes = _Graph(spec).nodes()
     compiled = rules.load(policy, name, vocabulary(nodes))
     revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
-    words = dict.fromkeys(_words(nodes, compiled))
+    words = frozenset(_words(nodes, compiled))
     steps = dict(_steps(nodes, compiled))
+    listed = [entry.name for entry in spec.filters]
+    nodes = tuple(sorted(nodes, key=lambda node: listed.index(node.name)))
     return Plan(spec.name, spec.title, nodes, steps, compiled, spec.deadline, revision, words)
 
 
@@ -106,7 +108,6 @@ class _Graph:
         for name in self._order(edges):
             self.placed[name] = self._node(self.byname[name], edges[name], whens[name])
         self._refuse_faults()
-        # topological, and among equals as the file has it: edits are applied in that order
         return tuple(self.placed.values())
 
     def _refuse_faults(self) -> None:

@@ -6,7 +6,7 @@ A plan is a value.  A reload makes another one; a mail ends on the plan that it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -80,7 +80,12 @@ NOTHING = Step()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What serves.  `steps` are keyed by stage and whether they are a recipient's."""
+    """What serves.
+
+    `nodes` are in the order of the file, in which edits apply; `steps` are keyed by stage and
+    whether they are a recipient's, their nodes in an order in which they may run; `words`
+    are the sources that anybody asks for.
+    """
 
     name: str
     title: str
@@ -89,7 +94,7 @@ class Plan:
     policy: Policy
     deadline: float
     revision: str
-    words: Mapping[str, Any] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
 
     def step(self, stage: Stage, *, recipient: bool = False) -> Step:
         """What happens then; an empty step where nothing does."""

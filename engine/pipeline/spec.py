@@ -85,7 +85,7 @@ class _Loader:
             return None
         options = {key: value for key, value in table.items() if key not in OWN_KEYS}
         try:
-            made = build(cls, options, self.document, path)
+            made: object = build(cls, options, self.document, path)
         except Misconfigured as error:
             self.faults += error.faults
             return None

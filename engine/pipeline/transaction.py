@@ -1,0 +1,325 @@
+"""One connection's mails, walked through the plan.
+
+    connect → helo → mail → rcpt… → message → settle
+
+Six calls; each returns the verdict so far.  A front end that learns the header section
+before the body may call `headers` in between; `message` does it otherwise.  Both front
+ends, milter and SMTP, drive the same calls, so the same mail gets the same verdict.
+
+A verdict that refuses ends the walk: later stages are neither run nor asked for.
+Three scopes nest: the visit (one connection), the mail, the recipient.  What a refused
+recipient brought goes with it.
+
+Fails: only with `Bug`, when the calls come in an order that no protocol allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millrace.engine.errors import Bug
+from millrace.engine.mail.author import Author
+from millrace.engine.mail.edits import Edit, Edited, edited
+from millrace.engine.mail.envelope import Envelope, Recipient, Sender
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import Message
+from millrace.engine.mail.session import Helo, Login, Peer, Session, Tls
+from millrace.engine.mail.stage import Stage
+from millrace.engine.mail.trace import Run
+from millrace.engine.mail.verdict import PASS, Verdict
+from millrace.engine.pipeline.plan import Node, Plan, Step
+from millrace.engine.pipeline.run import Scope, run_node
+from millrace.engine.policy import judge
+from millrace.engine.policy.decision import Decision, RecipientDecision
+from millrace.engine.ports import Clock
+
+_serial = itertools.count()
+
+
+@dataclass(slots=True)
+class Serving:
+    """What all transactions share: the plan in force, ports for one mail, and the record's way.
+
+    A reload replaces `plan`; transactions that have begun keep theirs.
+    """
+
+    plan: Plan
+    ports: Callable[[], Mapping[str, Any]]
+    clock: Clock
+    decided: Callable[[Decision], None]
+
+
+def new_id(now: float) -> str:
+    """An id for a mail or a visit: upper-case, sorts by time, never twice in a process."""
+    return f"{int(now):X}{next(_serial) % 0x1000000:06X}"
+
+
+class Transaction:
+    """The six calls.  `edits` and `edited` are there after `settle`."""
+
+    def __init__(self, serving: Serving, listener: str) -> None:
+        self._serving = serving
+        self._listener = listener
+        self._id = new_id(serving.clock.now())
+        self._plan = serving.plan
+        self._ports = serving.ports()
+        self._connected = Scope({})
+        self._visit = self._connected
+        self._mail: Scope | None = None
+        self._clean()
+
+    def _clean(self) -> None:
+        self._taken: list[Recipient] = []
+        self._recipients: list[RecipientDecision] = []
+        self._refused: Scope | None = None
+        self._spent = 0.0
+        self._began = 0.0
+        self._decided = False
+        self.id = ""
+        self.edits: tuple[Edit, ...] = ()
+        self.edited: Edited | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the present mail began with."""
+        return self._plan
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        """Those that were not refused."""
+        return tuple(self._taken)
+
+    # --- the visit
+
+    async def connect(self, peer: Peer) -> Verdict:
+        """A peer is there; starts the visit anew."""
+        self._connected = Scope({"peer": peer})
+        self._visit = self._connected
+        return await self._visit_stage(Stage.CONNECT)
+
+    async def helo(self, helo: Helo) -> Verdict:
+        """It said HELO or EHLO; what an earlier one brought is forgotten."""
+        self._visit = self._connected.child()
+        self._visit.values["helo"] = helo
+        return await self._visit_stage(Stage.HELO)
+
+    async def _visit_stage(self, stage: Stage) -> Verdict:
+        self._clean()
+        verdict = await self._arrive(stage, self._visit)
+        if verdict.refuses:
+            self._began, self.id = self._serving.clock.now(), self._id
+            self._finish(self._visit, verdict)
+        return verdict
+
+    # --- the mail
+
+    async def mail(
+        self,
+        sender: Sender,
+        *,
+        id: str = "",  # noqa: A002 - the field's own word
+        tls: Tls | None = None,
+        login: Login | None = None,
+    ) -> Verdict:
+        """A mail begins, on the plan that is in force now."""
+        self._clean()
+        if self._serving.plan is not self._plan:
+            await self._replay()
+        self._began = self._serving.clock.now()
+        self._ports = self._serving.ports()
+        self.id = id or new_id(self._began)
+        self._mail = self._visit.child()
+        self._mail.values |= {"sender": sender, "tls": tls, "login": login}
+        return await self._mail_stage(Stage.MAIL)
+
+    async def _replay(self) -> None:
+        """The plan changed during the visit: measure it again, so that no mail mixes two."""
+        self._plan = self._serving.plan
+        known = self._visit.values
+        await self.connect(known["peer"] if "peer" in known else Peer(""))
+        if "helo" in known:
+            await self.helo(known["helo"])
+
+    async def rcpt(self, recipient: Recipient) -> Verdict:
+        """One recipient; a refusal is of this recipient alone."""
+        mail = self._begun()
+        if not self._plan.step(Stage.RCPT, recipient=True):
+            return self._take(recipient, PASS, {})
+        scope = mail.child()
+        scope.values["recipient"] = recipient
+        await self._arrive(Stage.RCPT, scope, recipient=True)
+        verdict = scope.verdict
+        own = {name: fact for name, fact in scope.facts.items() if name not in mail.findings}
+        if verdict.refuses:
+            self._refused = scope
+            self._recipients.append(RecipientDecision(recipient, verdict, own))
+            return verdict
+        for name in own:
+            mail.runs.setdefault(name, scope.runs[name])
+        return self._take(recipient, verdict, own)
+
+    def _take(self, recipient: Recipient, verdict: Verdict, facts: Mapping[str, Any]) -> Verdict:
+        self._taken.append(recipient)
+        self._recipients.append(RecipientDecision(recipient, verdict, facts))
+        return verdict
+
+    async def headers(self, headers: Headers) -> Verdict:
+        """The envelope is complete and the header section is here."""
+        mail = self._begun()
+        sender = mail.values["sender"]
+        mail.values["envelope"] = Envelope(self.id, sender, tuple(self._taken))
+        mail.values["headers"] = headers
+        if self._plan.wants("from"):
+            mail.values["from"] = Author.of(headers)
+        return await self._mail_stage(Stage.HEADERS)
+
+    async def message(self, message: Message) -> Verdict:
+        """The whole mail is here; judged at the end of this call."""
+        mail = self._begun()
+        if "headers" not in mail.values:
+            verdict = await self.headers(message.headers)
+            if verdict.refuses:
+                return verdict
+        mail.values["message"] = message
+        return await self._mail_stage(Stage.BODY)
+
+    async def settle(self) -> Verdict:
+        """For mail that we take: edits are applied, the archive and the signer run."""
+        mail = self._begun()
+        began = time.perf_counter()
+        mail.values["verdict"] = mail.verdict
+        nodes = self._plan.step(Stage.SETTLED).nodes
+        await self._nodes(tuple(n for n in nodes if not n.late), mail)
+        self.edits = tuple(self._edits(mail))
+        late = tuple(n for n in nodes if n.late)
+        if not mail.verdict.refuses:
+            values = mail.values
+            self.edited = edited(values["envelope"], values["message"], self.edits)
+            values["edited"] = self.edited
+            await self._nodes(late, mail)
+        self._spent += time.perf_counter() - began
+        verdict = mail.verdict
+        self._finish(mail, verdict)
+        return verdict
+
+    def abort(self) -> None:
+        """The mail ends without a message: RSET, a new MAIL, a lost connection."""
+        mail, self._mail = self._mail, None
+        if mail is None or self._decided or self._taken or not self._recipients:
+            return
+        scope = self._refused or mail
+        self._mail = mail
+        self._finish(scope, max((r.verdict for r in self._recipients), key=lambda v: v.action))
+        self._mail = None
+
+    # --- how a stage goes
+
+    def _begun(self) -> Scope:
+        if self._mail is None:
+            raise Bug("no mail has begun")
+        return self._mail
+
+    async def _mail_stage(self, stage: Stage) -> Verdict:
+        mail = self._begun()
+        verdict = await self._arrive(stage, mail)
+        if verdict.refuses:
+            self._finish(mail, verdict)
+        return verdict
+
+    async def _arrive(self, stage: Stage, scope: Scope, *, recipient: bool = False) -> Verdict:
+        step = self._plan.step(stage, recipient=recipient)
+        if step:
+            began = time.perf_counter()
+            await self._nodes(step.nodes, scope)
+            self._judge(step, scope)
+            self._spent += time.perf_counter() - began
+        return scope.verdict
+
+    async def _nodes(self, nodes: tuple[Node, ...], scope: Scope) -> None:
+        """Run them, those that wait for something side by side."""
+        ports, left = self._ports, self._plan.deadline - self._spent
+        if sum(node.contract.waits for node in nodes) < 2:
+            for node in nodes:
+                await run_node(node, scope, ports, left)
+            return
+        async with asyncio.TaskGroup() as group:
+            tasks: dict[str, asyncio.Task[None]] = {}
+            for node in nodes:  # topological order: predecessors exist already
+                earlier = [tasks[name] for name in node.after if name in tasks]
+                tasks[node.name] = group.create_task(_run_after(earlier, node, scope, ports, left))
+
+    def _judge(self, step: Step, scope: Scope) -> None:
+        if step.weights:
+            scope.terms = [*scope.terms, *judge.terms(step.weights, scope.values)]
+        if scope.ruling is not None or not step.rules:
+            return
+        scope.values["score"] = judge.score(scope.terms)
+        rule = judge.first_match(step.rules, scope.values)
+        if rule is not None:
+            scope.ruling = judge.verdict(rule, scope.values)
+
+    def _edits(self, mail: Scope) -> list[Edit]:
+        return [
+            edit
+            for node in self._plan.nodes
+            if node.name in mail.findings
+            for edit in mail.findings[node.name].edits
+        ]
+
+    # --- the record
+
+    def _finish(self, scope: Scope, verdict: Verdict) -> None:
+        if self._decided:
+            return
+        self._decided = True
+        self._serving.decided(self._decision(scope, verdict))
+
+    def _decision(self, scope: Scope, verdict: Verdict) -> Decision:
+        values = scope.values
+        facts = scope.facts
+        for entry in self._recipients:
+            facts = {**entry.facts, **facts}
+        message = values.get("message")
+        return Decision(
+            id=self.id,
+            time=self._began,
+            revision=self._plan.revision,
+            pipeline=self._plan.name,
+            session=self._session(values),
+            sender=values.get("sender"),
+            recipients=tuple(self._recipients),
+            verdict=verdict,
+            total=judge.score(scope.terms),
+            terms=tuple(scope.terms),
+            facts=facts,
+            edits=self.edits if verdict.action.takes else (),
+            runs=tuple(scope.runs.get(n.name) or _not_reached(n) for n in self._plan.nodes),
+            size=message.size if isinstance(message, Message) else 0,
+            ms=self._spent * 1000,
+        )
+
+    def _session(self, values: Mapping[str, Any]) -> Session:
+        peer = values.get("peer") or Peer("")
+        helo, tls, login = values.get("helo"), values.get("tls"), values.get("login")
+        return Session(self._id, self._listener, peer, helo, tls, login)
+
+
+def _not_reached(node: Node) -> Run:
+    return Run(node.name, node.stage.name, "not-reached")
+
+
+async def _run_after(
+    earlier: list[asyncio.Task[None]],
+    node: Node,
+    scope: Scope,
+    ports: Mapping[str, Any],
+    left: float,
+) -> None:
+    if earlier:
+        await asyncio.wait(earlier)
+    await run_node(node, scope, ports, left)
