@@ -9,7 +9,7 @@ Fails: every port raises `Unavailable` when its service is away, and nothing els
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from millrace.engine.mail.score import Score
 from millrace.engine.mail.verdict import Reply
 
 RecordType = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "NS"]
+Question = tuple[str, RecordType]
 AnswerStatus = Literal["found", "nodata", "nxdomain", "servfail", "timeout", "badname"]
 
 
@@ -51,6 +52,10 @@ class Dns(Protocol):
 
     async def ask(self, name: str, kind: RecordType) -> Answer:
         """Answer one question; a failure is an answer too, so this never raises."""
+        ...
+
+    async def ask_all(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer several at once, in their order."""
         ...
 
 
@@ -162,5 +167,3 @@ class Journal(Protocol):
     def write(self, record: bytes) -> None:
         """Append one line."""
         ...
-
-
