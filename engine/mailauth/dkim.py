@@ -1,0 +1,273 @@
+"""DKIM: who signed this mail, and do the signatures still hold?
+
+RFC 6376, RFC 8301 (algorithms), RFC 8463 (Ed25519), RFC 8601 §2.7.1 (words).
+
+Three steps, so that a caller may hash a long body where it blocks nobody:
+`read_signatures(headers)` → `hash_body(chunks, wishes)` → `await judge(…)`.
+
+dkimpy is driven part by part and never sees a body, since fed raw mail it can be made to
+burn seconds on one line.  Everything that a sender chooses is bounded first.
+
+Gives:  one result for each signature, from the top down.
+Fails:  never; what cannot be judged is "permerror" or "policy" with a reason.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import dkim
+
+from millrace.engine.mail.headers import Field, Headers
+from millrace.engine.mailauth.bodyhash import BodyHashing, Canonicalization, Hashed
+from millrace.engine.mailauth.dkimkeys import Key, Revoked, read_key
+from millrace.engine.mailauth.domains import ascii_domain, is_under
+from millrace.engine.ports import Dns
+
+DkimResult = Literal["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"]
+SIGNATURES_MAX = 8
+SIGNATURE_OCTETS = 8192
+BLANKS_MAX = 200  # in a row; `h=` with 20,000 of them costs dkimpy half a second
+NAMES_MAX = 200  # in h=
+FIELDS_MAX = 1000
+CLOCK_LEEWAY = 36000.0  # seconds that a signer's clock may be ahead
+_BLANKS = re.compile(rb"[ \t\r\n]{%d}" % BLANKS_MAX)
+_ORDER: dict[DkimResult, int] = {
+    "pass": 0,
+    "temperror": 1,
+    "fail": 2,
+    "policy": 3,
+    "permerror": 4,
+    "neutral": 5,
+    "none": 6,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature, judged.  `testing` is the key's t=y.
+
+    `covers` is the signed part of the body in octets (`l=`), -1 for all of it; `appended`
+    says that there is more body than was signed.
+    """
+
+    result: DkimResult
+    domain: str
+    selector: str
+    algorithm: str
+    bits: int = 0
+    reason: str = ""
+    identity: str = ""
+    covers: int = -1
+    appended: bool = False
+    testing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """One signature as it was read: the tags, and what its body hash needs."""
+
+    field: Field
+    tags: Mapping[bytes, bytes]
+    signature: Signature
+    wish: BodyHashing | None
+
+
+def whole(signatures: tuple[Signature, ...]) -> DkimResult:
+    """The result of the mail: the best of its signatures."""
+    return min((s.result for s in signatures), key=_ORDER.__getitem__, default="none")
+
+
+def read_signatures(headers: Headers, now: float) -> tuple[Unjudged, ...]:
+    """Read the signature fields; what is hopeless is judged at once (its `wish` is None)."""
+    fields = headers.all(b"DKIM-Signature")
+    if fields and len(headers) > FIELDS_MAX:
+        none = Signature("policy", "", "", "", reason=f"more than {FIELDS_MAX} header fields")
+        return (Unjudged(fields[0], {}, none, None),)
+    return tuple(_read(entry, now) for entry in fields[:SIGNATURES_MAX])
+
+
+def _read(entry: Field, now: float) -> Unjudged:
+    blank = Signature("permerror", "", "", "")
+    if len(entry.value) > SIGNATURE_OCTETS or _BLANKS.search(entry.value):
+        return Unjudged(entry, {}, replace(blank, reason="signature field too long"), None)
+    try:
+        tags = dkim.util.parse_tag_value(entry.value)
+    except dkim.util.InvalidTagValueList as error:
+        return Unjudged(entry, {}, replace(blank, reason=f"no tag list: {error}"), None)
+    signature = Signature(
+        "none",
+        _text(tags.get(b"d")).lower(),
+        _text(tags.get(b"s")),
+        _text(tags.get(b"a")),
+        identity=_text(tags.get(b"i")),
+    )
+    try:
+        wish = _wish(tags)
+        _validate(tags, now)
+    except _Refused as refused:
+        judged = replace(signature, result=refused.result, reason=refused.reason)
+        return Unjudged(entry, tags, judged, None)
+    covers = -1 if wish.length is None else wish.length
+    return Unjudged(entry, tags, replace(signature, covers=covers), wish)
+
+
+class _Refused(Exception):
+    def __init__(self, result: DkimResult, reason: str) -> None:
+        super().__init__(reason)
+        self.result, self.reason = result, reason
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")
+
+
+def _validate(tags: Mapping[bytes, bytes], now: float) -> None:
+    """RFC 6376 §6.1.1, in its order; times are held against the given clock."""
+    timeless = {key: value for key, value in tags.items() if key not in (b"t", b"x")}
+    try:
+        dkim.validate_signature_fields(timeless)
+    except (dkim.DKIMException, ValueError, IndexError, TypeError) as error:
+        raise _Refused("permerror", str(error)) from None
+    if tags[b"h"].count(b":") >= NAMES_MAX:
+        raise _Refused("permerror", f"h= names more than {NAMES_MAX} fields")
+    names = {name.strip().lower() for name in tags[b"h"].split(b":")}
+    if b"from" not in names:
+        raise _Refused("permerror", "From is not signed")
+    if not ascii_domain(_text(tags[b"d"])) or not ascii_domain(_text(tags[b"s"])):
+        raise _Refused("permerror", "d= or s= is no domain name")
+    _validate_times(tags, now)
+
+
+def _validate_times(tags: Mapping[bytes, bytes], now: float) -> None:
+    made, expires = _seconds(tags.get(b"t")), _seconds(tags.get(b"x"))
+    if made is not None and made > now + CLOCK_LEEWAY:
+        raise _Refused("permerror", "signed in the future")
+    if expires is None:
+        return
+    if made is not None and expires < made:
+        raise _Refused("permerror", "x= lies before t=")
+    if expires < now:
+        raise _Refused("fail", "signature expired")
+
+
+def _seconds(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 12:
+        raise _Refused("permerror", "t= or x= is no time")
+    return int(value)
+
+
+def _wish(tags: Mapping[bytes, bytes]) -> BodyHashing:
+    header, _, body = tags.get(b"c", b"simple/simple").partition(b"/")
+    body = body or b"simple"  # RFC 6376 §3.5: one word stands for the header alone
+    if header not in (b"simple", b"relaxed") or body not in (b"simple", b"relaxed"):
+        raise _Refused("permerror", "unknown canonicalization (c=)")
+    length = tags.get(b"l")
+    if length is not None and not (length.isdigit() and len(length) <= 76):
+        raise _Refused("permerror", "l= is no number")
+    return BodyHashing(
+        cast("Canonicalization", body.decode()), "sha256", None if length is None else int(length)
+    )
+
+
+async def judge(
+    unjudged: tuple[Unjudged, ...],
+    headers: Headers,
+    bodies: Mapping[BodyHashing, Hashed],
+    dns: Dns,
+) -> tuple[Signature, ...]:
+    """Ask for the keys, all at once, and judge every signature."""
+    names = [f"{ascii_domain(u.signature.selector)}._domainkey.{ascii_domain(u.signature.domain)}"
+             for u in unjudged if u.wish]  # fmt: skip
+    answers = iter(await dns.ask_all([(name, "TXT") for name in names]))
+    judged = []
+    for each in unjudged:
+        if each.wish is None:
+            judged.append(each.signature)
+            continue
+        answer = next(answers)
+        signature = each.signature
+        try:
+            key = _key(answer.status, answer.texts)
+            signature = replace(signature, bits=key.bits, testing=key.testing)
+            _match(each, key)
+            signature = _appended(each.wish, bodies[each.wish], signature)
+            _verify(each, headers, bodies[each.wish], key)
+        except _Refused as refused:
+            judged.append(replace(signature, result=refused.result, reason=refused.reason))
+        else:
+            judged.append(replace(signature, result="pass"))
+    return tuple(judged)
+
+
+def _key(status: str, records: tuple[bytes, ...]) -> Key:
+    if status in ("servfail", "timeout"):
+        raise _Refused("temperror", f"DNS {status} for the key")
+    if not records:
+        raise _Refused("permerror", "no key")
+    trouble = "no key"
+    for record in records[:4]:  # RFC 6376 §3.6.2.2: several records are undefined; any that fits
+        try:
+            return read_key(record)
+        except Revoked as error:
+            raise _Refused("permerror", str(error)) from None
+        except ValueError as error:
+            trouble = str(error)
+    result: DkimResult = "policy" if "bits" in trouble else "permerror"
+    raise _Refused(result, trouble)
+
+
+def _match(each: Unjudged, key: Key) -> None:
+    kind, _, algorithm = each.signature.algorithm.partition("-")
+    if algorithm == "sha1":
+        raise _Refused("policy", "rsa-sha1 must not be used")  # RFC 8301 §3.1
+    if kind != key.kind:
+        raise _Refused("permerror", f"a={each.signature.algorithm}, but the key is {key.kind}")
+    if key.hashes and algorithm not in key.hashes:
+        raise _Refused("permerror", f"the key does not allow {algorithm} (h=)")
+    identity = each.signature.identity.rpartition("@")[2].lower()
+    domain = each.signature.domain
+    if identity and key.strict and identity != domain:
+        raise _Refused("permerror", "i= must be exactly d= for this key (t=s)")
+    if identity and not is_under(identity, domain):
+        raise _Refused("permerror", "i= is not under d=")
+
+
+def _appended(wish: BodyHashing, body: Hashed, signature: Signature) -> Signature:
+    if wish.length is None:
+        return signature
+    if wish.length > body.size:
+        raise _Refused("fail", "l= is longer than the body")
+    return replace(signature, appended=body.size > wish.length)
+
+
+def _verify(each: Unjudged, headers: Headers, body: Hashed, key: Key) -> None:
+    try:
+        wanted = base64.b64decode(re.sub(rb"\s+", b"", each.tags[b"bh"]))
+    except (binascii.Error, ValueError):
+        raise _Refused("permerror", "bh= is no base64") from None
+    if wanted != body.digest:
+        raise _Refused("fail", "body has been altered")
+    if not _header_holds(each, headers, key):
+        raise _Refused("fail", "signature does not fit the header")
+
+
+def _header_holds(each: Unjudged, headers: Headers, key: Key) -> bool:
+    machine: Any = dkim.DKIM()
+    machine.headers = [[name, value + b"\r\n"] for name, value in headers.fields]
+    machine.pk, machine.keysize, machine.seqtlsrpt = key.verifier, key.bits, False
+    machine.ktag = b"ed25519"  # dkimpy's branch for keys that verify themselves
+    tags = {name: value for name, value in each.tags.items() if name != b"bh"}
+    names = [name.lower() for name in re.split(rb"\s*:\s*", each.tags[b"h"].strip())]
+    field = [each.field.name, each.field.value + b"\r\n"]
+    try:
+        return bool(machine.verify_sig_process(tags, names, field, None))
+    except (dkim.DKIMException, ValueError, IndexError, TypeError, KeyError) as error:
+        raise _Refused("permerror", str(error)) from None
