@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +31,51 @@ def shared_data() -> Path:
             pytest.fail("the published suites (../shared/data) are missing, and CI must run them")
         pytest.skip("the published suites (../shared/data) are not beside this checkout")
     return found
+
+
+def needs(program: str, package: str) -> str:
+    """The path of a server's program; skips with a sentence, or fails where CI must run it."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        words = f"{program} is not installed (Debian: apt-get install {package})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Poll until it holds; fails with a sentence."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server of our own, on a free port."""
+    program = needs("redis-server", "redis-server")
+    folder, port = tmp_path_factory.mktemp("redis"), free_port()
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: listens(port), "redis-server")
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()

@@ -1,0 +1,168 @@
+"""DNS for filters: a cache with single flight in front of a resolver, and a mail's budget.
+
+RFC 2308 (negative answers), RFC 8767 is not used: stale answers are not served.
+One cache for each worker; the local resolver is the shared one.
+
+TTLs are clamped (30 s to 1 h), absence is kept a minute, failure five seconds.  Who asks
+what another is already asking waits for that answer.  The cache is bounded in entries;
+the eldest go first.
+
+Fails: never; failures are answers ("servfail", "timeout").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from millrace.engine.mailauth.domains import ascii_domain
+from millrace.engine.ports import Answer, Question, RecordType
+
+TTL_FLOOR, TTL_CEILING = 30.0, 3600.0
+ABSENT_TTL, FAILED_TTL = 60.0, 5.0
+ENTRIES_MAX = 50_000
+BUDGET_LOOKUPS = 200  # questions of one mail; SPF alone may ask 11 names with 10 hosts each
+BUDGET_SECONDS = 15.0
+
+_SPENT = Answer("timeout")
+
+
+class Resolver(Protocol):
+    """Something that answers one question from the network, or from a file."""
+
+    async def lookup(self, name: str, kind: RecordType) -> Answer:
+        """Answer; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of sockets."""
+        ...
+
+
+@dataclass(slots=True)
+class DnsCounters:
+    """What the cache did, for the metrics."""
+
+    hits: int = 0
+    misses: int = 0
+    joined: int = 0
+    failures: int = 0
+    evicted: int = 0
+
+
+@dataclass(slots=True)
+class CachedDns:
+    """The cache; `monotonic` is the clock by which entries age."""
+
+    resolver: Resolver
+    monotonic: Callable[[], float]
+    entries_max: int = ENTRIES_MAX
+    counters: DnsCounters = field(default_factory=DnsCounters)
+    _entries: dict[Question, tuple[float, Answer]] = field(default_factory=dict)
+    _flights: dict[Question, asyncio.Task[Answer]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def known(self, question: Question) -> Answer | None:
+        """The cached answer, if it is fresh."""
+        entry = self._entries.get(question)
+        if entry is None or entry[0] <= self.monotonic():
+            return None
+        self.counters.hits += 1
+        return entry[1]
+
+    async def ask(self, question: Question) -> Answer:
+        """Answer from the cache, from a look-up under way, or from the resolver."""
+        known = self.known(question)
+        if known is not None:
+            return known
+        flight = self._flights.get(question)
+        if flight is None:
+            self.counters.misses += 1
+            flight = asyncio.get_running_loop().create_task(self._fly(question))
+            self._flights[question] = flight
+        else:
+            self.counters.joined += 1
+        # an asker that is cancelled must not take the answer from the others
+        return await asyncio.shield(flight)
+
+    async def _fly(self, question: Question) -> Answer:
+        try:
+            answer = await self.resolver.lookup(*question)
+            self._keep(question, answer)
+            return answer
+        finally:
+            del self._flights[question]
+
+    def _keep(self, question: Question, answer: Answer) -> None:
+        if answer.failed:
+            self.counters.failures += 1
+        if len(self._entries) >= self.entries_max:
+            self._evict()
+        self._entries.pop(question, None)
+        self._entries[question] = (self.monotonic() + lifetime(answer), answer)
+
+    def _evict(self) -> None:
+        for question in list(self._entries)[: max(self.entries_max // 16, 1)]:
+            del self._entries[question]
+            self.counters.evicted += 1
+
+    async def close(self) -> None:
+        """End look-ups under way, and the resolver."""
+        for flight in list(self._flights.values()):
+            flight.cancel()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self.resolver.close()
+
+
+def lifetime(answer: Answer) -> float:
+    """How long an answer is kept, in seconds."""
+    if answer.failed:
+        return FAILED_TTL
+    if answer.status != "found":
+        return ABSENT_TTL
+    return min(max(float(answer.ttl), TTL_FLOOR), TTL_CEILING)
+
+
+@dataclass(slots=True)
+class BudgetedDns:
+    """The port that one mail's filters hold: so many questions, so many seconds."""
+
+    cache: CachedDns
+    lookups: int = BUDGET_LOOKUPS
+    seconds: float = BUDGET_SECONDS
+
+    async def ask(self, name: str, kind: RecordType) -> Answer:
+        """Answer one question; "timeout" once the budget is spent."""
+        name = ascii_domain(name) or ""
+        if not name:
+            return Answer("badname")
+        known = self.cache.known((name, kind))
+        if known is not None:
+            return known
+        self.lookups -= 1
+        if self.lookups < 0 or self.seconds <= 0:
+            return _SPENT
+        began = self.cache.monotonic()
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await self.cache.ask((name, kind))
+        except TimeoutError:
+            return _SPENT
+        finally:
+            self.seconds -= self.cache.monotonic() - began
+
+    async def ask_all(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer all, in their order, those that are not cached side by side."""
+        if len(questions) == 1:
+            return [await self.ask(*questions[0])]
+        answers = [self.cache.known((ascii_domain(n), kind)) for n, kind in questions]
+        open_ = [at for at, answer in enumerate(answers) if answer is None]
+        if open_:
+            found = await asyncio.gather(*(self.ask(*questions[at]) for at in open_))
+            for at, answer in zip(open_, found, strict=True):
+                answers[at] = answer
+        return [answer or _SPENT for answer in answers]

@@ -1,0 +1,195 @@
+"""State in a file of its own: SQLite, WAL, several processes.
+
+One writer thread for each worker takes all that is waiting in one transaction, so that
+the loop never waits for a lock and a burst costs one commit.  Rows carry their end of
+life; a sweep of some rows with each transaction keeps the file bounded.
+
+Fails: `Unavailable` when the file cannot be opened, locked or written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from millrace.engine.errors import Unavailable
+from millrace.engine.ports import GreylistTerms, Visit
+from millrace.engine.state.greylisting import Row, step
+
+BUSY_MS = 5000
+BATCH_MAX = 64
+SWEEP = 200  # rows that one transaction may bury
+WAITING_MAX = 10_000
+_SCHEMA = """
+create table if not exists greylist (
+    triplet text primary key, first real not null, passed integer not null,
+    passes integer not null, until real not null) without rowid;
+create index if not exists greylist_until on greylist (until);
+create table if not exists client (
+    client text primary key, passes integer not null, until real not null) without rowid;
+create index if not exists client_until on client (until);
+"""
+
+
+class _Asked(NamedTuple):
+    triplet: str
+    client: str
+    now: float
+    terms: GreylistTerms
+    answer: asyncio.Future[Visit]
+    loop: asyncio.AbstractEventLoop
+
+
+class EmbeddedState:
+    """The State port on one SQLite file; open it after any fork."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._asked: queue.Queue[_Asked | None] = queue.Queue(WAITING_MAX)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connect().close()
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"state file {path}", str(error)) from None
+        self._thread = threading.Thread(target=self._write, name="state", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None)
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+        connection.executescript(_SCHEMA)
+        return connection
+
+    async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
+        """Note one visit; answered when it is committed."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Visit] = loop.create_future()
+        try:
+            self._asked.put_nowait(_Asked(triplet, client, now, terms, answer, loop))
+        except queue.Full:
+            raise Unavailable(f"state file {self._path}", "too much is waiting") from None
+        return await answer
+
+    async def ping(self) -> None:
+        """Read once; raises `Unavailable` when the file is gone."""
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
+                db.execute("select 1 from greylist limit 1").fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable(f"state file {self._path}", str(error)) from None
+
+    async def close(self) -> None:
+        """Write what is waiting, then end the thread."""
+        self._asked.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # --- the writer's thread
+
+    def _write(self) -> None:
+        database: sqlite3.Connection | None = None
+        while (batch := self._batch()) is not None:
+            try:
+                database = database or self._connect()
+                answers = _transaction(database, batch)
+            except sqlite3.Error as error:
+                if database is not None:
+                    database.close()
+                    database = None
+                trouble = Unavailable(f"state file {self._path}", str(error))
+                _tell(batch, [trouble] * len(batch))
+            else:
+                _tell(batch, answers)
+        if database is not None:
+            database.close()
+
+    def _batch(self) -> list[_Asked] | None:
+        first = self._asked.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                more = self._asked.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                self._asked.put(None)
+                break
+            batch.append(more)
+        return batch
+
+
+def _transaction(database: sqlite3.Connection, batch: list[_Asked]) -> list[Visit]:
+    database.execute("begin immediate")
+    try:
+        answers = [_visited(database, asked) for asked in batch]
+        _sweep(database, batch[-1].now)
+        database.execute("commit")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("rollback")
+        raise
+    return answers
+
+
+def _visited(database: sqlite3.Connection, asked: _Asked) -> Visit:
+    found = database.execute(
+        "select first, passed, passes, until from greylist where triplet = ?", (asked.triplet,)
+    ).fetchone()
+    row = Row(found[0], bool(found[1]), found[2], found[3]) if found else None
+    passes = database.execute(
+        "select passes from client where client = ? and until > ?", (asked.client, asked.now)
+    ).fetchone()
+    result = step(row, passes[0] if passes else 0, asked.now, asked.terms)
+    if result.row is not None:
+        kept = result.row
+        database.execute(
+            "insert into greylist values (?, ?, ?, ?, ?) on conflict (triplet) do update set"
+            " first = excluded.first, passed = excluded.passed, passes = excluded.passes,"
+            " until = excluded.until",
+            (asked.triplet, kept.first, kept.passed, kept.passes, kept.until),
+        )
+    if result.client_passed:
+        database.execute(
+            "insert into client values (?, 1, ?) on conflict (client) do update set"
+            " passes = case when until > ? then passes + 1 else 1 end, until = excluded.until",
+            (asked.client, asked.now + asked.terms.lifetime, asked.now),
+        )
+    return result.visit
+
+
+def _sweep(database: sqlite3.Connection, now: float) -> None:
+    for table, key in (("greylist", "triplet"), ("client", "client")):
+        database.execute(
+            f"delete from {table} where {key} in"
+            f" (select {key} from {table} where until <= ? limit ?)",
+            (now, SWEEP),
+        )
+
+
+def _tell(batch: list[_Asked], answers: Sequence[Visit | Unavailable]) -> None:
+    """Hand the answers to their loops, one wake-up for each loop."""
+    loops = {asked.loop for asked in batch}
+    for loop in loops:
+        mine: list[tuple[asyncio.Future[Visit], Visit | Unavailable]] = [
+            (a.answer, r) for a, r in zip(batch, answers, strict=True) if a.loop is loop
+        ]
+        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            loop.call_soon_threadsafe(_set, mine)
+
+
+def _set(answers: list[tuple[asyncio.Future[Visit], Visit | Unavailable]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, Unavailable):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
