@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 
@@ -148,8 +149,10 @@ def test_last_reply_survives_octets_that_nobody_read():
 
     def stubborn(address):
         with socket.create_connection(address, timeout=5) as sock:
-            for _ in range(8):
-                sock.sendall(b"x" * 100_000)
+            sock.sendall(b"x")
+            select.select([sock], [], [], 5)
+            for _ in range(20):
+                sock.sendall(b"x" * 10_000)
             return sock.recv(100)
 
     async def client(endpoint):
