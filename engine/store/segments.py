@@ -1,0 +1,156 @@
+"""Append-only segments: records that are whole or not there.
+
+A record is `MRS1`, a kind (one octet), the payload's length and CRC-32, and the payload.
+A crash can only tear the last record of a segment; `records` stops there and says where,
+so that the owner cuts the torn end off.
+
+Fails: OSError from the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+MAGIC = b"MRS1"
+_HEAD = struct.Struct(">4scII")
+HEAD_SIZE = _HEAD.size
+PAYLOAD_MAX = (1 << 32) - 1
+
+
+class Record(NamedTuple):
+    """One record; `at` is the offset of its payload in the segment."""
+
+    kind: bytes
+    payload: bytes
+    at: int
+
+
+@dataclass(slots=True)
+class Scan:
+    """Where the whole records of a segment end, and how long the file is."""
+
+    whole: int = 0
+    size: int = 0
+
+    @property
+    def torn(self) -> int:
+        """Octets behind the last whole record."""
+        return self.size - self.whole
+
+
+def packed(kind: bytes, payload: bytes) -> bytes:
+    """A record's octets."""
+    return _HEAD.pack(MAGIC, kind, len(payload), zlib.crc32(payload)) + payload
+
+
+def records(path: Path, scan: Scan, start: int = 0) -> Iterator[Record]:
+    """The whole records from `start`; `scan` tells afterwards where they end."""
+    with path.open("rb") as segment:
+        scan.size = os.fstat(segment.fileno()).st_size
+        scan.whole = start
+        segment.seek(start)
+        while (record := _next(segment, scan)) is not None:
+            scan.whole = record.at + len(record.payload)
+            yield record
+
+
+def _next(segment: BinaryIO, scan: Scan) -> Record | None:
+    head = segment.read(HEAD_SIZE)
+    if len(head) < HEAD_SIZE:
+        return None
+    magic, kind, length, crc = _HEAD.unpack(head)
+    at = scan.whole + HEAD_SIZE
+    if magic != MAGIC or at + length > scan.size:
+        return None
+    payload = segment.read(length)
+    return Record(kind, payload, at) if zlib.crc32(payload) == crc else None
+
+
+class SegmentWriter:
+    """The segment that one process appends to; a new one when it is full.
+
+    Names sort by time and hold the process, so that workers never share a file.
+    """
+
+    def __init__(self, folder: Path, roll_at: int) -> None:
+        self._folder = folder
+        self._roll_at = roll_at
+        self._serial = 0
+        self._file: BinaryIO | None = None
+        self.name = ""
+        self.size = 0
+
+    def begin(self, now: float) -> int:
+        """Open a segment if there is none or it is full; the offset of the next record."""
+        if self._file is None or self.size >= self._roll_at:
+            self._open(now)
+        return self.size
+
+    def commit(self, data: bytes) -> None:
+        """Append records and return when they are on disk; all of them, or none."""
+        assert self._file is not None
+        try:
+            self._file.write(data)
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+        except OSError:
+            self._abandon()
+            raise
+        self.size += len(data)
+
+    def _abandon(self) -> None:
+        """After a failed write: cut back to the last good record, and use another file."""
+        assert self._file is not None
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file.fileno(), self.size)
+        with contextlib.suppress(OSError):
+            self.close()
+        self._file = None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self, now: float) -> None:
+        self.close()
+        while True:
+            self._serial += 1
+            self.name = f"{int(now):010x}-{os.getpid()}-{self._serial}.seg"
+            try:
+                self._file = (self._folder / self.name).open("xb")
+                break
+            except FileExistsError:
+                continue
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self.size = 0
+        sync_folder(self._folder)
+
+
+def cut(path: Path, whole: int) -> bool:
+    """Cut a torn end off, unless a living writer holds the segment and is still at it."""
+    with path.open("r+b") as segment:
+        try:
+            fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        segment.truncate(whole)
+        return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

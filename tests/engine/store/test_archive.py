@@ -1,0 +1,151 @@
+"""The archive: what was kept is there, byte for byte, whatever happened in between."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from millrace.engine.errors import Unavailable
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.edits import Edited
+from millrace.engine.mail.envelope import Envelope, Recipient, Sender
+from millrace.engine.mail.message import Message
+from millrace.engine.ports import Receipt
+from millrace.engine.store.archive import Archive
+
+NOW = 1_800_000_000.0
+YEAR = 31557600.0
+
+
+def mail(raw: bytes, queue_id: str = "A1") -> Edited:
+    sender = Sender(Address("a", "b.example"))
+    recipients = (Recipient(Address("c", "d.example")),)
+    return Edited(Envelope(queue_id, sender, recipients), Message.parse(raw))
+
+
+def keep(folder: Path, *mails: Edited, seconds: float = 0, roll_at: int = 1 << 20) -> list[Receipt]:
+    async def go() -> list[Receipt]:
+        archive = Archive(folder, roll_at)
+        try:
+            kept = [archive.keep(each, NOW, seconds) for each in mails]
+            return list(await asyncio.gather(*kept))
+        finally:
+            await archive.close()
+
+    return asyncio.run(go())
+
+
+def segment(folder: Path) -> Path:
+    (found,) = (folder / "segments").iterdir()
+    return found
+
+
+RAW = b"From: a@b.example\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+def test_a_kept_mail_comes_back_byte_for_byte(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW))
+    assert receipt.sha256 == hashlib.sha256(RAW).hexdigest()
+    assert Archive(tmp_path).content(receipt.sha256) == RAW
+
+
+def test_an_entry_tells_envelope_time_and_size(tmp_path: Path) -> None:
+    keep(tmp_path, mail(RAW, "Q7"))
+    (entry,) = Archive(tmp_path).entries()
+    assert (entry.id, entry.sender, entry.recipients) == ("Q7", "a@b.example", ["c@d.example"])
+    assert (entry.time, entry.size, entry.until) == (NOW, len(RAW), 0)
+
+
+def test_the_same_content_is_kept_once_with_two_entries(tmp_path: Path) -> None:
+    first, second = keep(tmp_path, mail(RAW, "A"), mail(RAW, "B"))
+    assert (first.known, second.known) == (False, True)
+    assert [entry.id for entry in Archive(tmp_path).entries()] == ["A", "B"]
+
+
+def test_a_lost_index_is_made_again_from_the_segments(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW))
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    archive = Archive(tmp_path)
+    assert archive.opened.indexed == 2
+    assert archive.content(receipt.sha256) == RAW
+
+
+@pytest.mark.parametrize("lost", [1, 5, 20, 60])
+def test_a_torn_end_is_cut_off_and_the_rest_stays(tmp_path: Path, lost: int) -> None:
+    whole = mail(b"Subject: whole\r\n\r\n1\r\n", "W")
+    keep(tmp_path, whole)
+    size = segment(tmp_path).stat().st_size
+    with segment(tmp_path).open("ab") as out:
+        out.write(segment(tmp_path).read_bytes()[: size - lost])
+    archive = Archive(tmp_path)
+    assert archive.opened.torn > 0
+    assert "W" in {entry.id for entry in archive.entries()}
+    assert Archive(tmp_path).opened.torn == 0
+
+
+def test_a_segment_that_is_being_written_is_not_cut(tmp_path: Path) -> None:
+    async def go() -> int:
+        archive = Archive(tmp_path)
+        try:
+            await archive.keep(mail(RAW), NOW, 0)
+            with segment(tmp_path).open("ab") as out:
+                out.write(b"MRS1 half a record")
+            return Archive(tmp_path).opened.torn
+        finally:
+            await archive.close()
+
+    assert asyncio.run(go()) == 0
+
+
+def test_damaged_content_is_never_given_out(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW * 50))
+    data = bytearray(segment(tmp_path).read_bytes())
+    data[60] ^= 0xFF
+    segment(tmp_path).write_bytes(bytes(data))
+    with pytest.raises(Unavailable):
+        Archive(tmp_path).content(receipt.sha256)
+
+
+def test_what_is_past_its_keeping_is_pruned_and_what_is_not_stays(tmp_path: Path) -> None:
+    keep(tmp_path, mail(b"Subject: old\r\n\r\n", "OLD"), seconds=YEAR)
+    keep(tmp_path, mail(b"Subject: new\r\n\r\n", "NEW"), seconds=3 * YEAR)
+    archive = Archive(tmp_path)
+    assert len(archive.prune(NOW + 2 * YEAR)) == 1
+    assert [entry.id for entry in archive.entries()] == ["NEW"]
+
+
+def test_content_that_a_later_mail_still_needs_is_not_pruned(tmp_path: Path) -> None:
+    keep(tmp_path, mail(RAW, "OLD"), seconds=YEAR)
+    (receipt,) = keep(tmp_path, mail(RAW, "NEW"), seconds=3 * YEAR)
+    archive = Archive(tmp_path)
+    archive.prune(NOW + 2 * YEAR)
+    assert archive.content(receipt.sha256) == RAW
+
+
+def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
+    for number in range(3):
+        keep(tmp_path, mail(b"Subject: %d\r\n\r\n" % number), roll_at=10)
+    assert len(list((tmp_path / "segments").iterdir())) == 3
+
+
+def test_a_disk_that_refuses_is_unavailable_and_nothing_is_kept(tmp_path: Path) -> None:
+    async def go() -> None:
+        archive = Archive(tmp_path)
+        await archive.keep(mail(RAW, "GOOD"), NOW, 0)
+        descriptor = archive._writer._file.fileno()  # type: ignore[union-attr]
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, descriptor)
+        os.close(full)
+        try:
+            await archive.keep(mail(b"Subject: y\r\n\r\n", "BAD"), NOW, 0)
+        finally:
+            await archive.close()
+
+    with pytest.raises(Unavailable):
+        asyncio.run(go())
+    assert [entry.id for entry in Archive(tmp_path).entries()] == ["GOOD"]
