@@ -10,10 +10,9 @@ Fails: `Misconfigured` with every fault of the table at once, never the first al
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 import types
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import (
     Annotated,
@@ -64,10 +63,8 @@ class Unfit(ValueError):
     """A value that does not fit its type; the words say what would."""
 
 
-@functools.cache
-def options_of(cls: Hashable) -> tuple[Option, ...]:
+def options_of(cls: type) -> tuple[Option, ...]:
     """The keys of a dataclass, in order."""
-    assert isinstance(cls, type)
     return tuple(_options(cls))
 
 

@@ -10,6 +10,7 @@ Fails: OSError when the spool's disk is full; callers turn it into a temporary a
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -39,8 +40,7 @@ class Body:
         """At most the first `limit` bytes."""
         if self._file is None:
             return self._data if len(self._data) <= limit else self._data[:limit]
-        self._file.seek(0)
-        return self._file.read(limit)
+        return b"".join(self._pieces(min(limit, self.size), CHUNK))
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The whole body in pieces; a body in memory is one piece if it is not long."""
@@ -52,10 +52,13 @@ class Body:
             for at in range(0, len(self._data), size):
                 yield self._data[at : at + size]
             return
-        at = 0
-        while True:
-            self._file.seek(at)  # another reader may have moved it since
-            piece = self._file.read(size)
+        yield from self._pieces(self.size, size)
+
+    def _pieces(self, limit: int, size: int) -> Iterator[bytes]:
+        assert self._file is not None
+        descriptor, at = self._file.fileno(), 0
+        while at < limit:  # by position: several threads may read at once
+            piece = os.pread(descriptor, min(size, limit - at), at)
             if not piece:
                 return
             at += len(piece)
@@ -92,6 +95,7 @@ class BodyWriter:
     def finish(self) -> Body:
         """The body as it is now; the writer is spent."""
         if self._file is not None:
+            self._file.flush()
             return Body(spool=self._file, size=self.size)
         return Body(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
 

@@ -82,11 +82,12 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One answer to one mail, or to one recipient of it."""
+    """One answer to one mail, or one recipient of it; `score` is the sum of the terms."""
 
     action: Action = Action.PASS
     reply: Reply | None = None
     because: Because | None = None
+    score: float = 0.0
 
     @property
     def refuses(self) -> bool:

@@ -19,7 +19,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from millrace.engine.errors import Bug
@@ -192,7 +192,7 @@ class Transaction:
         """For mail that we take: edits are applied, the archive and the signer run."""
         mail = self._begun()
         began = time.perf_counter()
-        mail.values["verdict"] = mail.verdict
+        mail.values["verdict"] = replace(mail.verdict, score=judge.score(mail.terms))
         nodes = self._plan.step(Stage.SETTLED).nodes
         await self._nodes(tuple(n for n in nodes if not n.late), mail)
         self.edits = tuple(self._edits(mail))

@@ -1,0 +1,123 @@
+"""The virus scanner: clamd, by INSTREAM over a Unix or TCP socket.
+
+The clamd package speaks the protocol, in a thread lane since its sockets block.  It sends
+1,024 octets at a time with `send`, which may write a part only; here it gets a socket
+whose `send` sends all, and a reader that gives 64 KiB: a tenth of the cost.
+
+Only an explicit OK means clean.
+
+Fails: `Unavailable` for everything else: no socket, a time-out, a reply that is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import clamd
+
+from millrace.engine.errors import Unavailable
+from millrace.engine.mail.message import Message
+from millrace.engine.ports import Scan
+
+PIECE = 1 << 16
+LANES = 8  # mails that are scanned at once; clamd's own MaxThreads is 10
+
+
+class ClamdScanner:
+    """The Scanner port."""
+
+    def __init__(self, lanes: int = LANES) -> None:
+        self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="clamd")
+
+    async def scan(self, message: Message, socket: str, timeout: float) -> Scan:
+        """Scan the whole mail; `socket` is a path, or `host:port`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lanes, _scan, message, socket, timeout)
+
+    async def version(self, socket: str, timeout: float) -> str:
+        """What clamd calls itself; raises `Unavailable` when it is away."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lanes, _version, socket, timeout)
+
+    def close(self) -> None:
+        """End the lanes."""
+        self._lanes.shutdown(wait=False, cancel_futures=True)
+
+
+def _scan(message: Message, where: str, timeout: float) -> Scan:
+    try:
+        answer = _client(where, timeout).instream(_Reader(message.chunks()))
+    except _TROUBLE as error:
+        raise Unavailable(f"clamd {where}", str(error) or type(error).__name__) from None
+    status, name = (answer or {}).get("stream", ("", ""))
+    if status == "OK":
+        return Scan("", "clamd")
+    if status == "FOUND" and name:
+        return Scan(str(name), "clamd")
+    raise Unavailable(f"clamd {where}", f"answered {status} {name}".strip())
+
+
+def _version(where: str, timeout: float) -> str:
+    try:
+        return str(_client(where, timeout).version())
+    except _TROUBLE as error:
+        raise Unavailable(f"clamd {where}", str(error) or type(error).__name__) from None
+
+
+# all that was seen to leave the package: its ConnectionError is no OSError
+_TROUBLE = (clamd.ClamdError, OSError, ValueError, UnicodeDecodeError, TypeError, AttributeError)
+
+
+class _WholeSends(socket.socket):
+    """A socket whose `send` writes everything."""
+
+    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ANN401 - as the base has it
+        self.sendall(data, flags)
+        return len(data)
+
+
+class _Unix(clamd.ClamdUnixSocket):  # type: ignore[misc]
+    def _init_socket(self) -> None:
+        self.clamd_socket = _WholeSends(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.clamd_socket.settimeout(self.timeout)
+        self.clamd_socket.connect(self.unix_socket)
+
+
+class _Tcp(clamd.ClamdNetworkSocket):  # type: ignore[misc]
+    def _init_socket(self) -> None:
+        family, kind, number, _, address = socket.getaddrinfo(
+            self.host, self.port, type=socket.SOCK_STREAM
+        )[0]
+        self.clamd_socket = _WholeSends(family, kind, number)
+        self.clamd_socket.settimeout(self.timeout)
+        self.clamd_socket.connect(address)
+
+
+def _client(where: str, timeout: float) -> Any:  # noqa: ANN401 - one of the two above
+    if where.startswith("/"):
+        return _Unix(path=where, timeout=timeout)
+    host, _, port = where.rpartition(":")
+    return _Tcp(host=host.strip("[]") or "127.0.0.1", port=int(port), timeout=timeout)
+
+
+class _Reader(io.RawIOBase):
+    """The mail as a file; whatever is asked for, a large piece comes."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._held = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, b"" at the end."""
+        while not self._held:
+            piece = next(self._chunks, None)
+            if piece is None:
+                return b""
+            self._held = piece
+        piece, self._held = self._held[:PIECE], self._held[PIECE:]
+        return piece

@@ -1,0 +1,42 @@
+"""SPF: may this peer send for this sender's domain?
+
+RFC 7208.  Asks the DNS; a failure of it is the result "temperror", never an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from millrace.engine.mail.envelope import Sender
+from millrace.engine.mail.finding import Fact
+from millrace.engine.mail.session import Helo, Peer
+from millrace.engine.mailauth import spf
+from millrace.engine.ports import Dns
+
+
+@dataclass(frozen=True, slots=True)
+class Spf(Fact):
+    """What SPF says.
+
+    `scope` is the identity that was checked, `domain` its domain, `term` what matched;
+    `explanation` is the domain owner's own text for a fail, and hostile like all text.
+    """
+
+    result: spf.SpfResult
+    scope: Literal["mfrom", "helo"]
+    domain: str
+    term: str = ""
+    reason: str = ""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpf:
+    """Check MAIL FROM, or HELO for the null sender (RFC 7208 §2.4)."""
+
+    async def run(self, peer: Peer, helo: Helo | None, sender: Sender, dns: Dns) -> Spf:
+        found = await spf.check(peer.ip, str(sender), sender.domain, helo.name if helo else "", dns)
+        return Spf(
+            found.result, found.scope, found.domain, found.term, found.reason, found.explanation
+        )
