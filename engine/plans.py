@@ -1,0 +1,113 @@
+"""From names to plans: find the files, wire them, and run their own tests.
+
+A pipeline or policy is looked for in the operator's folder first, then among the shipped
+ones.  `NAME.test.toml` beside a policy is its test; a red one stops a reload.
+
+Fails: `Misconfigured`, with every fault that was found.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from millrace.engine.document import Document, meant
+from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.pipeline import spec
+from millrace.engine.pipeline.graph import compile_plan, vocabulary
+from millrace.engine.pipeline.plan import Node, Plan
+from millrace.engine.pipeline.spec import PipelineSpec
+from millrace.engine.policy import trial
+from millrace.engine.policy.trial import Outcome
+from millrace.engine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The tests of one policy, run."""
+
+    file: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """The red ones."""
+        return tuple(outcome for outcome in self.outcomes if outcome.problem)
+
+
+def shelf_folder(kind: str) -> Path:
+    """Where the shipped pipelines or policies stand."""
+    return Path(str(importlib.resources.files(f"millrace.{kind}")))
+
+
+def folders(settings: Settings, kind: str) -> tuple[Path, Path]:
+    """Where files of a kind are looked for, in that order."""
+    own = settings.pipelines if kind == "pipelines" else settings.policies
+    return settings.at(own), shelf_folder(kind)
+
+
+def names(settings: Settings, kind: str) -> list[str]:
+    """Every name of a kind."""
+    found = {path.name for folder in folders(settings, kind) for path in folder.glob("*.toml")}
+    return sorted(name.removesuffix(".toml") for name in found if not name.endswith(".test.toml"))
+
+
+def document(settings: Settings, kind: str, name: str) -> Document:
+    """The file of that name; `name` may be a path to a .toml file too."""
+    return Document.load(path_of(settings, kind, name))
+
+
+def path_of(settings: Settings, kind: str, name: str) -> Path:
+    """Where that file stands."""
+    if name.endswith(".toml"):
+        return Path(name)
+    for folder in folders(settings, kind):
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    singular = {"pipelines": "pipeline", "policies": "policy"}[kind]
+    hint = meant(name, names(settings, kind))
+    raise Misconfigured(Fault(f"there is no {singular} '{name}'", hint))
+
+
+def load_plan(settings: Settings, pipeline: str, policy: str = "") -> Plan:
+    """The plan of a pipeline; `policy` puts another one in place of its own."""
+    wired = load_spec(settings, pipeline)
+    name = policy or wired.policy
+    return compile_plan(wired, document(settings, "policies", name), name)
+
+
+def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
+    """A pipeline file, with what the settings say of its filters' failures."""
+    read = spec.load(document(settings, "pipelines", pipeline), pipeline)
+    if settings.scanner.when_absent == "on_error":
+        return read
+    forgiving = tuple(
+        replace(f, on_error=None) if any(p.name == "scanner" for p in f.contract.ports) else f
+        for f in read.filters
+    )
+    return replace(read, filters=forgiving)
+
+
+def try_policy(settings: Settings, plan: Plan) -> Trial | None:
+    """Run the tests that stand beside a plan's policy; None where there are none."""
+    path = path_of(settings, "policies", plan.policy.name)
+    tests = path.with_suffix("").with_suffix(".test.toml")
+    if not tests.is_file():
+        return None
+    words = vocabulary(plan.nodes)
+    cases = trial.load(Document.load(tests), words)
+    return Trial(str(tests), tuple(trial.try_case(plan.policy, case) for case in cases))
+
+
+def red_faults(trials: list[Trial]) -> Iterator[Fault]:
+    """Each red case as a fault, for whoever refuses to load it."""
+    for each in trials:
+        for outcome in each.failed:
+            yield Fault(f'test "{outcome.case.name}": {outcome.problem}', "", outcome.case.place)
+
+
+def nodes_by_port(plan: Plan, port: str) -> tuple[Node, ...]:
+    """The nodes that use a port."""
+    return tuple(n for n in plan.nodes if any(bound == port for _, bound in n.ports))

@@ -1,0 +1,171 @@
+"""Tests of a policy, told by facts alone: `NAME.test.toml` beside `NAME.toml`.
+
+    [[case]]
+    name   = "a disowned mail is refused"
+    given  = { dmarc = { result = "fail", policy = "reject" } }
+    expect = "reject"
+    rule   = "dmarc"          # optional
+    score  = 2.5              # optional
+
+A fact that is not given is absent, and so is a field that is not given.  The stages are
+walked as for a mail, so that an early rule beats a later one here as it does in service.
+
+Fails: `load` raises `Misconfigured` for a file that does not fit the policy's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from millrace.engine.document import Document, Path_, meant
+from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.mail.stage import Stage
+from millrace.engine.mail.verdict import ACTIONS, Action
+from millrace.engine.policy import judge
+from millrace.engine.policy.judge import Term
+from millrace.engine.policy.kinds import Kind, fields_of
+from millrace.engine.policy.rules import Policy, Vocabulary
+
+KEYS = ("name", "given", "expect", "rule", "score")
+
+
+class GivenRecord:
+    """A fact of a test: the fields that were given, all others absent."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> object:
+        return self._values.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test."""
+
+    name: str
+    given: Mapping[str, Any]
+    expect: Action
+    rule: str | None
+    score: float | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a case came to; `problem` is "" when it did as it should."""
+
+    case: Case
+    action: Action
+    rule: str
+    terms: tuple[Term, ...]
+    problem: str
+
+
+def load(document: Document, words: Vocabulary) -> tuple[Case, ...]:
+    """Read the cases of a file; `words` is what the policy may name."""
+    faults: list[Fault] = []
+    tables = document.data.get("case", [])
+    faults += [
+        document.fault((key,), f"unknown key '{key}'", "one of: case")
+        for key in document.data
+        if key != "case"
+    ]
+    cases = [_case(document, ("case", at), t, words, faults) for at, t in enumerate(tables)]
+    if faults:
+        raise Misconfigured(*faults)
+    return tuple(case for case in cases if case is not None)
+
+
+def _case(
+    document: Document,
+    path: Path_,
+    table: Mapping[str, Any],
+    words: Vocabulary,
+    faults: list[Fault],
+) -> Case | None:
+    found: list[Fault] = [
+        document.fault((*path, key), f"unknown key '{key}'", meant(key, KEYS))
+        for key in table
+        if key not in KEYS
+    ]
+    action = ACTIONS.get(table.get("expect", ""))
+    if action is None:
+        hint = meant(str(table.get("expect", "")), ACTIONS)
+        found.append(document.fault((*path, "expect"), "'expect' names an action", hint))
+    given = table.get("given", {})
+    values = {
+        name: _given(document, (*path, "given", name), name, value, words, found)
+        for name, value in given.items()
+    }
+    faults += found
+    if found or action is None:
+        return None
+    name = str(table.get("name", f"case {path[-1]}"))
+    return Case(name, values, action, table.get("rule"), table.get("score"), document.place(path))
+
+
+def _given(
+    document: Document,
+    path: Path_,
+    name: str,
+    value: object,
+    words: Vocabulary,
+    faults: list[Fault],
+) -> object:
+    word = words.get(name)
+    if word is None or word.kind.record is None:
+        faults.append(document.fault(path, f"there is no fact '{name}'", meant(name, words)))
+        return None
+    return _record(document, path, word.kind, value, faults)
+
+
+def _record(
+    document: Document, path: Path_, kind: Kind, value: object, faults: list[Fault]
+) -> object:
+    if kind.record is None or not isinstance(value, dict):
+        if kind.word == "choice" and value not in kind.choices:
+            sentence = f"{path[-1]} can never be {value!r}"
+            faults.append(document.fault(path, sentence, meant(str(value), kind.choices)))
+        return value
+    fields = fields_of(kind.record)
+    for key in value:
+        if key not in fields:
+            sentence = f"'{path[-1]}' has no field '{key}'"
+            faults.append(document.fault((*path, key), sentence, meant(key, fields)))
+    inner = {
+        key: _record(document, (*path, key), fields[key], each, faults)
+        for key, each in value.items()
+        if key in fields
+    }
+    return GivenRecord(inner)
+
+
+def try_case(policy: Policy, case: Case) -> Outcome:
+    """Judge one case, stage by stage."""
+    values = dict(case.given)
+    terms: list[Term] = []
+    rule = None
+    for stage in Stage:
+        terms += judge.terms(tuple(w for w in policy.weights if w.stage == stage), values)
+        values["score"] = judge.score(terms)
+        here = (*policy.rules_at(stage, recipient=True), *policy.rules_at(stage))
+        rule = rule or judge.first_match(here, values)
+    action = rule.then if rule else Action.PASS
+    name = rule.name if rule else ""
+    return Outcome(case, action, name, tuple(terms), _problem(case, action, name, terms))
+
+
+def _problem(case: Case, action: Action, rule: str, terms: list[Term]) -> str:
+    score = judge.score(terms)
+    by = f" by rule {rule}" if rule else " by no rule"
+    if action is not case.expect:
+        return f"expected {case.expect.word}, got {action.word}{by}, score {score:g}"
+    if case.rule is not None and rule != case.rule:
+        return f"expected rule {case.rule}, got {action.word}{by}"
+    if case.score is not None and abs(score - case.score) > 0.0005:
+        summed = " + ".join(f"{term.name} {term.add:g}" for term in terms) or "nothing"
+        return f"expected score {case.score:g}, got {score:g} = {summed}"
+    return ""

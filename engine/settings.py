@@ -1,0 +1,330 @@
+"""Settings: what the operator chose, and where each choice came from.
+
+Command line over environment over file over profile over default.  The file is TOML, found
+as `./millrace.toml` or `/etc/millrace/millrace.toml`, or named by `--config` or
+`MILLRACE_CONFIG`.  A setting `dns.timeout` is `[dns] timeout` in the file and
+`MILLRACE_DNS_TIMEOUT` in the environment.  Relative paths count from the file's folder.
+
+Fails: `load` raises `Misconfigured` with every fault; an unknown key is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+from millrace.engine.document import Document, Path_, meant, nearest
+from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.options import Octets, Option, Seconds, Unfit, build, converted, options_of
+
+PLACES = (Path("millrace.toml"), Path("/etc/millrace/millrace.toml"))
+Profile = Literal["development", "production"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One door.  `deliver` is for SMTP: where taken mail goes."""
+
+    kind: Annotated[Literal["milter", "smtp"], "what is spoken at this door"]
+    address: Annotated[str, "inet:PORT@HOST, inet6:PORT@HOST or unix:/path; port 0 is any"]
+    pipeline: Annotated[str, "which pipeline judges here"] = "inbound"
+    backend: Annotated[
+        Literal["native", "purepythonmilter", "libmilter"], "who speaks the milter protocol"
+    ] = "native"
+    mode: Annotated[str, "a Unix socket's permissions, octal"] = "0660"
+    group: Annotated[str, "a Unix socket's group"] = ""
+    deliver: Annotated[str, "smtp:ADDRESS, lmtp:ADDRESS or maildir:PATH"] = ""
+    hostname: Annotated[str, "how the server names itself, by default this host"] = ""
+    tls_certificate: Annotated[Path | None, "PEM chain, for STARTTLS"] = None
+    tls_key: Annotated[Path | None, "PEM key, for STARTTLS"] = None
+    trusted: Annotated[tuple[str, ...], "networks that may use XFORWARD and XCLIENT"] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The loopback listener for metrics and health."""
+
+    address: Annotated[str, 'where, or "" for none'] = "inet:9980@127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """Look-ups."""
+
+    servers: Annotated[tuple[str, ...], "address, address:port; none: those of this host"] = ()
+    timeout: Annotated[Seconds, "for one try"] = Seconds(2.0)
+    tries: Annotated[int, "how often a server is asked"] = 2
+    zone: Annotated[Path | None, "answer all from this file, and ask nobody"] = None
+    budget: Annotated[int, "questions that one mail may ask"] = 200
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Shared memory: greylist and counters."""
+
+    url: Annotated[str, "embedded:PATH, redis://HOST:PORT/DB, rediss://… or unix://…"] = (
+        "embedded:state.db"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where the archive filter keeps mail."""
+
+    path: Annotated[Path, "its folder"] = Path("archive")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Where trained models stand; the shipped one is always there."""
+
+    path: Annotated[Path, "the registry's folder"] = Path("models")
+
+
+@dataclass(frozen=True, slots=True)
+class Scanner:
+    """What to do about clamd."""
+
+    when_absent: Annotated[
+        Literal["on_error", "skip"], "skip: a scanner that is away stops no mail"
+    ] = "on_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is said, and where."""
+
+    format: Annotated[Literal["auto", "text", "json"], "auto: text on a terminal"] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error"], "the least that is said"] = (
+        "info"
+    )
+    decisions: Annotated[Path | None, "a file of decision records, one JSON a line"] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds; above them the answer is "come again"."""
+
+    connections: Annotated[int, "at one door at once"] = 1000
+    per_client: Annotated[int, "of one address at one door"] = 100
+    message: Annotated[Octets, "the largest mail"] = Octets(50 << 20)
+    recipients: Annotated[int, "of one mail"] = 1000
+    spool_above: Annotated[Octets, "larger bodies lie in a file"] = Octets(1 << 20)
+    idle: Annotated[Seconds, "how long a peer may be silent"] = Seconds(300.0)
+    drain: Annotated[Seconds, "how long a stop waits for mails under way"] = Seconds(30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of it.  `folder` is what relative paths count from; `origins` says who chose what."""
+
+    profile: Annotated[Profile, "development or production"] = "production"
+    pipelines: Annotated[Path, "the folder of pipelines; the shipped ones are found too"] = Path(
+        "pipelines"
+    )
+    policies: Annotated[Path, "the folder of policies; the shipped ones are found too"] = Path(
+        "policies"
+    )
+    listener: tuple[Listener, ...] = ()
+    http: Http = Http()
+    dns: Dns = Dns()
+    state: State = State()
+    archive: Archive = Archive()
+    models: Models = Models()
+    scanner: Scanner = Scanner()
+    log: Log = Log()
+    limits: Limits = Limits()
+    folder: Path = field(default=Path(), init=True)
+    source: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, path: Path) -> Path:
+        """A path as the process sees it."""
+        return self.folder / path
+
+
+SECTIONS: dict[str, type] = {
+    entry.name: type(getattr(Settings(), entry.name))
+    for entry in fields(Settings)
+    if entry.name in ("http", "dns", "state", "archive", "models", "scanner", "log", "limits")
+}
+_OWN = {o.name: o for o in options_of(Settings) if o.name in ("profile", "pipelines", "policies")}
+PROFILES: dict[str, dict[str, Any]] = {
+    "production": {},
+    "development": {"scanner.when_absent": "skip", "log.level": "info"},
+}
+
+
+def all_options() -> dict[str, Option]:
+    """Every setting by its dotted name, listeners aside."""
+    found = dict(_OWN)
+    for name, cls in SECTIONS.items():
+        found |= {f"{name}.{option.name}": option for option in options_of(cls)}
+    return found
+
+
+def discover(environment: Mapping[str, str]) -> Path | None:
+    """The file that is used when none is named."""
+    if named := environment.get("MILLRACE_CONFIG"):
+        return Path(named)
+    return next((path for path in PLACES if path.is_file()), None)
+
+
+def load(
+    path: Path | None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from a file (None: from defaults), the environment and the command line."""
+    document = Document.load(path) if path is not None else Document("", "")
+    return _Loader(document, environment or {}, overrides or {}).settings(path)
+
+
+class _Loader:
+    def __init__(
+        self, document: Document, environment: Mapping[str, str], overrides: Mapping[str, str]
+    ) -> None:
+        self.document = document
+        self.environment = environment
+        self.overrides = overrides
+        self.faults: list[Fault] = []
+        self.origins: dict[str, str] = {}
+
+    def settings(self, path: Path | None) -> Settings:
+        self._known_keys()
+        outer = self._outer()
+        profile = str(outer.get("profile", ("production", ""))[0])
+        chosen = self._layers(profile, outer)
+        sections: dict[str, Any] = {
+            name: self._section(name, cls, chosen) for name, cls in SECTIONS.items()
+        }
+        own: dict[str, Any] = {n: value for n, (value, _) in chosen.items() if "." not in n}
+        listeners = self._listeners()
+        if self.faults:
+            raise Misconfigured(*self.faults)
+        folder = path.parent if path is not None else Path()
+        return replace(
+            Settings(**sections, **own),
+            listener=listeners,
+            folder=folder,
+            source=str(path or ""),
+            origins=self.origins,
+        )
+
+    def _known_keys(self) -> None:
+        known = (*_OWN, *SECTIONS, "listener")
+        for key, value in self.document.data.items():
+            if key not in known:
+                self._fault((key,), f"unknown key '{key}'", meant(key, known))
+            elif key in SECTIONS and not isinstance(value, dict):
+                self._fault((key,), f"'{key}' is a table, written [{key}]")
+            elif key in SECTIONS:
+                names = [option.name for option in options_of(SECTIONS[key])]
+                for inner in value:
+                    if inner not in names:
+                        hint = meant(inner, names)
+                        self._fault((key, inner), f"unknown key '{inner}' in [{key}]", hint)
+
+    def _outer(self) -> dict[str, tuple[Any, str]]:
+        """What environment and command line say, converted, with its origin."""
+        options = all_options()
+        variables = {_variable(name): name for name in options}
+        found: dict[str, tuple[Any, str]] = {}
+        for variable, text in self.environment.items():
+            if not variable.startswith("MILLRACE_") or variable in ("MILLRACE_CONFIG",):
+                continue
+            name = variables.get(variable)
+            if name is None:
+                self._unknown_variable(variable, variables)
+                continue
+            self._take(found, name, options[name], text, f"environment {variable}")
+        for name, text in self.overrides.items():
+            if name not in options:
+                hint = meant(name, options)
+                self.faults.append(Fault(f"--set {name}: there is no such setting", hint))
+                continue
+            self._take(found, name, options[name], text, "command line")
+        return found
+
+    def _unknown_variable(self, variable: str, variables: Mapping[str, str]) -> None:
+        near = nearest(variable, variables)
+        hint = f"did you mean {near}?" if near else "`millrace config show` lists what there is."
+        self.faults.append(Fault(f"environment: {variable} sets nothing", hint))
+
+    def _take(
+        self, found: dict[str, tuple[Any, str]], name: str, option: Option, text: str, origin: str
+    ) -> None:
+        try:
+            found[name] = (converted(_from_text(text, option.type), option.type), origin)
+        except Unfit as unfit:
+            self.faults.append(Fault(f"{origin}: {name} {unfit}"))
+
+    def _layers(
+        self, profile: str, outer: dict[str, tuple[Any, str]]
+    ) -> dict[str, tuple[Any, str]]:
+        """The highest layer's value of each setting that anybody set."""
+        chosen: dict[str, tuple[Any, str]] = {}
+        in_file = dict(self._file_values())
+        if "profile" in in_file and "profile" not in outer:
+            profile = str(in_file["profile"][0])
+        for name, value in PROFILES.get(profile, {}).items():
+            chosen[name] = (value, f"profile {profile}")
+        chosen |= in_file
+        chosen |= outer
+        for name in all_options():
+            self.origins[name] = chosen[name][1] if name in chosen else "default"
+        return chosen
+
+    def _file_values(self) -> Iterator[tuple[str, tuple[Any, str]]]:
+        for name, option in all_options().items():
+            path = tuple(name.split("."))
+            value: Any = self.document.data
+            for part in path:
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is None:
+                continue
+            try:
+                place = self.document.place(path)
+                yield name, (converted(value, option.type), str(place))
+            except Unfit as unfit:
+                self._fault(path, f"{name}: {unfit}")
+
+    def _section(self, name: str, cls: type, chosen: Mapping[str, tuple[Any, str]]) -> object:
+        prefix = name + "."
+        values = {key[len(prefix) :]: v for key, (v, _) in chosen.items() if key.startswith(prefix)}
+        return cls(**values)
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        tables = self.document.data.get("listener", [])
+        if not isinstance(tables, list):
+            self._fault(("listener",), "'listener' is written [[listener]]")
+            return ()
+        made = []
+        for at, table in enumerate(tables):
+            try:
+                made.append(build(Listener, table, self.document, ("listener", at)))
+            except Misconfigured as error:
+                self.faults += error.faults
+        return tuple(made)
+
+    def _fault(self, path: Path_, sentence: str, hint: str = "") -> None:
+        self.faults.append(self.document.fault(path, sentence, hint))
+
+
+def _variable(name: str) -> str:
+    return "MILLRACE_" + name.replace(".", "_").upper()
+
+
+def _from_text(text: str, hint: Any) -> object:  # noqa: ANN401 - a type, of any kind
+    """What a file would have held, from the text of a variable or an option."""
+    if get_origin(hint) in (tuple, frozenset):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if hint is bool:
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+            text.lower(), text
+        )
+    if hint is int and text.lstrip("-").isdigit():
+        return int(text)
+    return text
