@@ -1,0 +1,182 @@
+"""A mail as a set of numbered features: one function for training and for serving.
+
+Words of the text, words of the subject, hosts of links, and a few signs of shape; each is
+hashed by CRC-32 into 2^18 places.  Presence counts, not frequency: 40 copies of a word say
+what one says.  Word pairs were tried and brought nothing for twice the time.
+
+Not among them, because collections give their labels away by it: Received, Return-Path,
+Delivered-To, List-*, X-*, dates, addresses of recipients, mail software.  Case and the
+spacing of punctuation are normalised, and digits become 0, since some collections come as
+lower-case tokens; such mail (a Subject alone) gives no signs of shape.
+
+Changing anything here needs a new VERSION: weights of another version are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+from zlib import crc32
+
+from millrace.engine.mail.message import Message
+from millrace.engine.mail.words import decode_words
+from millrace.models.html import Link
+from millrace.models.text import Reading
+
+VERSION = 1
+BITS = 18
+SIZE = 1 << BITS
+MASK = SIZE - 1
+WORD_MAX = 24  # bytes; longer runs are codes, or a script without blanks
+_SUBJECT = 0x5EED  # CRC start values keep these apart from words of the text
+_SIGN = 0x51A1
+_HOST = 0x4057
+_OTHERS_MAX = 400  # signs and hosts of one mail
+
+
+def _table() -> bytes:
+    """Letters to lower case, digits to 0, bytes above 127 kept, all else a blank."""
+    table = bytearray(b" " * 256)
+    for code in range(256):
+        char = chr(code)
+        if code > 127 or (code < 128 and char.isalpha()):
+            table[code] = ord(char.lower()) if code < 128 else code
+        elif char.isdigit():
+            table[code] = ord("0")
+        elif char in "!$%":
+            table[code] = code
+    return bytes(table)
+
+
+_TABLE = _table()
+# words that tell the collection or the decade, not spam from ham: list software's footers,
+# feeds that were turned into mail, hosts of the collectors, and how links are written
+_IGNORED = frozenset(
+    b"""http https www com org net html htm list lists mailing mailman listinfo listmaster
+    maintainer sponsor sourceforge sf majordomo vger lore kernel usrp ettus ilug linux ie irish
+    newsisfree supplied url date 0t0 00t00 xent fork exmh spambayes spamassassin razor rpm
+    sightings assassin taint zzzz zzzzteana zzzzason jmason netnoteinc example spamtrap lfdr
+    paliourg enron hou ect itec lokay jlokay louise vince sally kaminski bridgeboard wrote
+    yahoogroups unsub""".split()
+)
+
+
+def words(text: bytes) -> list[bytes]:
+    """The words of UTF-8 text in order, normalised; "!", "$" and "%" are words."""
+    if not text.isascii():
+        text = text.decode("utf-8", "replace").lower().replace("\xa0", " ").encode()
+    text = text.translate(_TABLE)
+    for mark in (b"!", b"$", b"%"):
+        if mark in text:
+            text = text.replace(mark, b" %b " % mark)
+    return text.split()
+
+
+def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
+    """Index → what it stands for: a word's bytes, or a sign in words."""
+    found: dict[int, str | bytes] = {}
+    for number, (sign, shown) in enumerate(_signs(message, reading)):
+        if number >= _OTHERS_MAX:
+            break
+        found[crc32(sign.encode(), _SIGN) & MASK] = shown
+    for link in reading.links:
+        if host := _host(link.target):
+            domain = ".".join(host.split(".")[-2:])
+            if domain.partition(".")[0].encode() not in _IGNORED:
+                found[crc32(domain.encode(), _HOST) & MASK] = f"link to {domain}"
+    subject = decode_words(message.headers.first(b"Subject") or b"").encode()
+    for word in _vocabulary(words(subject[:1000])):
+        found[crc32(word, _SUBJECT) & MASK] = b"subject: " + word
+    found.update({crc32(word) & MASK: word for word in _vocabulary(words(reading.text))})
+    return found
+
+
+def _vocabulary(sequence: list[bytes]) -> set[bytes]:
+    vocabulary = set(sequence) - _IGNORED
+    for word in [word for word in vocabulary if len(word) > WORD_MAX]:
+        vocabulary.discard(word)
+        if not word.isascii():
+            vocabulary.update(word[at : at + 6] for at in range(0, min(len(word), 240), 6))
+    return vocabulary
+
+
+def _host(target: bytes) -> str:
+    try:
+        return (urlsplit(target.decode("utf-8", "replace")).hostname or "")[:255]
+    except ValueError:
+        return ""
+
+
+def _signs(message: Message, reading: Reading) -> list[tuple[str, str]]:
+    """Signs of shape: identity, and words for people."""
+    if not message.headers.first(b"From") and not message.headers.first(b"Date"):
+        return []
+    found = [(sign, sign) for sign in (*_body_signs(reading), *_header_signs(message))]
+    found += [("attachment " + kind[:40],) * 2 for kind in sorted(reading.attachments)[:20]]
+    for link in reading.links:
+        if forged := _forged(link):
+            found.append(("forged link", forged))
+            break
+    return found
+
+
+def _body_signs(reading: Reading) -> list[str]:
+    found = sorted(reading.signs)
+    page = "text/html" in reading.kinds
+    if page and "text/plain" not in reading.kinds:
+        found.append("HTML without plain text")
+    if page and "image" in reading.signs and len(reading.text.split(None, 40)) <= 40:
+        found.append("images and hardly a word")
+    if not reading.text.strip():
+        found.append("no text")
+    if reading.unreadable:
+        found.append("HTML nested too deep")
+    hosts = {_host(link.target) for link in reading.links}
+    if any(_ADDRESS.fullmatch(host) for host in hosts):
+        found.append("link to a bare IP address")
+    return found
+
+
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d{8,10}|[0-9a-f:]*:[0-9a-f:.]*")
+_SHOWN_HOST = re.compile(rb"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,12})(?:[/:?][^\s]*)?", re.I)
+
+
+def _forged(link: Link) -> str:
+    """A sentence, when a link shows one host and leads to another."""
+    shown = _SHOWN_HOST.fullmatch(link.shown[:300])
+    host = _host(link.target)
+    if not shown or not host:
+        return ""
+    says = shown[1].decode().lower()
+    if says.split(".")[-2:] == host.split(".")[-2:]:
+        return ""
+    return f"link text says {says} but leads to {host}"
+
+
+_FROM = re.compile(r'\s*"?([^"<]*?)"?\s*<([^<>]*)>')
+
+
+def _header_signs(message: Message) -> list[str]:
+    headers = message.headers
+    wanted = (b"Message-ID", b"Date", b"From", b"Subject")
+    found = [f"no {name.decode()} field" for name in wanted if not headers.first(name)]
+    author = decode_words(headers.first(b"From") or b"")[:500]
+    named = _FROM.match(author)
+    address = named[2] if named else author
+    if not named or not named[1]:
+        found.append("author without a name")
+    elif "@" in named[1] and named[1].strip("' ").lower() != address.lower():
+        found.append("author's name is another address")
+    if sum(char.isdigit() for char in address.partition("@")[0]) >= 4:
+        found.append("digits in the author's address")
+    return found + _subject_signs(decode_words(headers.first(b"Subject") or b""))
+
+
+def _subject_signs(subject: str) -> list[str]:
+    found: list[str] = []
+    letters = [char for char in subject[:300] if char.isalpha()]
+    if len(letters) >= 8 and sum(char.isupper() for char in letters) > 0.7 * len(letters):
+        found.append("subject in capitals")
+    if "      " in subject:
+        found.append("gap in the subject")
+    return found
