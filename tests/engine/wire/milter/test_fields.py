@@ -82,6 +82,12 @@ def test_no_text_can_end_a_reply_line(text):
         assert b"%" not in line.replace(b"%%", b"")
 
 
+def test_a_reply_has_no_more_lines_than_libmilter_takes():
+    lines = reply_lines(Reply(550, "5.7.1", "no\n" * 50)).split(b"\r\n")
+    assert len(lines) == 32
+    assert lines[-1] == b"550 5.7.1 no"
+
+
 def test_a_long_line_is_wrapped_and_no_word_is_lost():
     text = " ".join(f"word{n}" for n in range(300))
     lines = reply_lines(Reply(550, "5.7.1", text)).split(b"\r\n")

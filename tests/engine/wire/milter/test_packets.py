@@ -33,6 +33,9 @@ def test_a_length_that_is_somebody_elses_protocol_is_refused_at_once():
 def test_a_slow_packet_is_joined_once_and_not_at_each_byte():
     data = packet(66, bytes(300_000))
     packets = Packets()
+    assert packets.cut(data[:5]) == []
+    assert packets._need == len(data)  # nothing is tried again before all of it is there
+    packets = Packets()
     found = [whole for byte in data for whole in packets.cut(bytes((byte,)))]
     assert found == [(66, bytes(300_000))]
 

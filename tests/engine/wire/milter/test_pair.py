@@ -127,6 +127,19 @@ def test_every_reply_arrives_as_it_was_said():
     assert list(client.receive(server.send(*MESSAGES))) == MESSAGES
 
 
+def test_an_index_of_zero_means_the_first_field():
+    client, _ = pair()
+    (heard,) = client.receive(packet(ord("m"), b"\0\0\0\0X\0 y\0"))
+    assert heard == ChangeHeader("X", "y", 1)
+
+
+def test_protocol_bits_beyond_the_offer_do_not_count():
+    client = MilterClient(Negotiate(6, 0, 0))
+    list(client.receive(Negotiate(6, 0, 0x1FFFFF).encode()))
+    assert client.send(Helo("a"))
+    assert client.waits_for(Helo("a"))
+
+
 def test_only_answers_and_refusals_end_a_step():
     ends = [message for message in MESSAGES if final(message)]
     assert ends == [*[a for a in Answer if a is not Answer.PROGRESS], *MESSAGES[9:11]]

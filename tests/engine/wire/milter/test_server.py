@@ -117,6 +117,11 @@ def test_an_abort_before_the_connection_changes_nothing():
     assert after(packet(65), packet(67, b"mx\0U")) == [Abort(), Connect("mx")]
 
 
+def test_an_abort_does_not_stand_for_a_connection():
+    with pytest.raises(ProtocolError, match="where the connection was due"):
+        after(packet(65), packet(77, b"<a@b.example>\0"))
+
+
 def test_events_before_the_trouble_arrive_and_the_trouble_stays():
     server = agreed()
     events = iter(server.receive(packet(67, b"mx\0U") + b"\0\0\0\0\0"))
