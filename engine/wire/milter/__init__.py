@@ -41,7 +41,7 @@ from millrace.engine.wire.milter.events import (
     Unknown,
 )
 from millrace.engine.wire.milter.fields import mta_value, wire_value
-from millrace.engine.wire.milter.replies import Answer, Message, Quarantine, final
+from millrace.engine.wire.milter.replies import Answer, Message, Quarantine, action_of, final
 from millrace.engine.wire.milter.server import MilterServer
 from millrace.engine.wire.milter.terms import Negotiate, Terms, Wants, agreed, negotiate
 
@@ -77,6 +77,7 @@ __all__ = [
     "Terms",
     "Unknown",
     "Wants",
+    "action_of",
     "agreed",
     "final",
     "mta_value",

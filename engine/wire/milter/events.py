@@ -8,6 +8,7 @@ Fails: ProtocolError where a payload is not what its command byte promises.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -23,7 +24,11 @@ from millrace.engine.wire.milter.terms import Negotiate, Terms, braced
 _PORT = Struct(">H")
 _WORDS_MAX = 2000  # macros of one packet (twice: name and value), or parameters of one command
 _FAMILIES = {b"4": "inet", b"6": "inet6", b"L": "unix"}
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.A)
 _tuple = tuple.__new__
+# an enum's member costs 0.2 µs to look up, and these are needed for each packet
+_MACROS, _HELO, _MAIL, _RCPT = Command.MACROS, Command.HELO, Command.MAIL, Command.RCPT
 _FAMILY_BYTES = {name: byte for byte, name in _FAMILIES.items()}
 
 
@@ -256,11 +261,11 @@ def _macros(payload: bytes) -> Macros:
         raise _broken(Command.MACROS)
     if len(payload) == 1:
         return Macros(payload[0])
-    words = _words(payload[1:], Command.MACROS)
+    words = _words(payload[1:], _MACROS)
     if len(words) % 2:
-        raise _broken(Command.MACROS)
-    names = [name.strip("{}") for name in words[::2]]
-    return Macros(payload[0], dict(zip(names, words[1::2], strict=True)))
+        raise _broken(_MACROS)
+    each = iter(words)
+    return Macros(payload[0], {name.strip("{}"): next(each) for name in each})
 
 
 def _connect(payload: bytes) -> Connect:
@@ -278,6 +283,8 @@ def _connect(payload: bytes) -> Connect:
 
 
 def _ip(text: str) -> str:
+    if _IPV4.fullmatch(text):  # a tenth of the time that ip_address takes
+        return text
     try:
         return str(ip_address(text))
     except ValueError:
@@ -285,16 +292,16 @@ def _ip(text: str) -> str:
 
 
 def _helo(payload: bytes) -> Helo:
-    return Helo(_words(payload, Command.HELO)[0])
+    return Helo(_words(payload, _HELO)[0])
 
 
 def _mail(payload: bytes) -> MailFrom:
-    path, *options = _words(payload, Command.MAIL)
+    path, *options = _words(payload, _MAIL)
     return MailFrom(path, tuple(options))
 
 
 def _rcpt(payload: bytes) -> RcptTo:
-    path, *options = _words(payload, Command.RCPT)
+    path, *options = _words(payload, _RCPT)
     return RcptTo(path, tuple(options))
 
 

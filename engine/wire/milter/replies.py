@@ -76,6 +76,14 @@ def final(message: Message | Negotiate) -> bool:
     return message.final if isinstance(message, Answer) else isinstance(message, Reply | Negotiate)
 
 
+def action_of(message: Message) -> Act | None:
+    """The action that must have been granted for it; None for an answer."""
+    if isinstance(message, AddRecipient) and message.options:
+        return Act.ADD_RECIPIENT_WITH_OPTIONS
+    known = _WRITERS.get(type(message))
+    return known[0] if known else None
+
+
 def encode(message: Message, terms: Terms) -> bytes:
     """The packet, or the packets, of a reply under these terms."""
     if isinstance(message, Answer):
@@ -84,10 +92,8 @@ def encode(message: Message, terms: Terms) -> bytes:
         return message.packet
     if isinstance(message, Reply):
         return packet(ord("y"), reply_lines(message) + b"\0")
-    action, write = _WRITERS[type(message)]
-    if isinstance(message, AddRecipient) and message.options:
-        action = Act.ADD_RECIPIENT_WITH_OPTIONS
-    if not terms.may(action):
+    write = _WRITERS[type(message)][1]
+    if not terms.may(action_of(message) or 0):
         raise Bug(f"{type(message).__name__} was not granted by the MTA")
     return write(message, terms)
 

@@ -141,6 +141,8 @@ def test_events_before_the_trouble_arrive_and_the_trouble_stays():
         (b"mx\x004\0", Connect("mx")),
         (b"mx\x004\0\x19", Connect("mx")),
         (b"mx\x004\0\x19nonsense\0", Connect("mx")),
+        (b"mx\x004\0\x19192.0.2.256\0", Connect("mx")),
+        (b"mx\x004\0\x19192.0.2.01\0", Connect("mx")),
         (b"mx\0Z\0\x19192.0.2.1\0", Connect("mx")),
         (b"\x004\0\x19192.0.2.1\0", Connect("", "inet", "192.0.2.1", 25)),
         (b"mx\x006\0\0IPv6:2001:DB8::1\0", Connect("mx", "inet6", "2001:db8::1", 0)),
