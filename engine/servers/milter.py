@@ -1,0 +1,284 @@
+"""The milter front end: what an MTA says becomes the six calls, verdicts become replies.
+
+It does no I/O, so that three runtimes share it (`milter_native`, `milter_pure`,
+`milter_lib`): each feeds events and writes the messages that come back.
+
+What an MTA is asked to send, and to wait for, is derived from the plan (`wants`).  A
+connection keeps the plan that it was negotiated for when a new one would need more.
+
+Fails: only by what the transaction lets through (`Bug`); bad addresses are kept as text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.edits import (
+    AddHeader,
+    ChangeHeader,
+    Edit,
+    InsertHeader,
+    RemoveHeader,
+    RemoveRecipient,
+    ReplaceBody,
+)
+from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import BodyWriter, Message
+from millrace.engine.mail.session import Helo, Login, Peer, Tls
+from millrace.engine.mail.stage import Stage
+from millrace.engine.mail.verdict import Action, Reply, Verdict
+from millrace.engine.pipeline.plan import Plan
+from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.wire import milter as wire
+from millrace.engine.wire.milter import Act, Answer, Command
+
+HEADER_OCTETS = 1 << 20
+_ALL_ACTIONS = Act(0x1FF) & ~Act.SET_SYMBOLS
+_ALWAYS = frozenset({Command.CONNECT, Command.HELO, Command.MAIL, Command.RCPT})
+_HEADER_WORDS = ("headers", "from", "envelope", "message", "edited")
+_MAIL_MACROS = ("i", "auth_authen", "auth_type", "tls_version", "cipher", "verify")
+_SYMBOLS = {
+    Command.CONNECT: ("j",),
+    Command.MAIL: _MAIL_MACROS,
+    Command.END_OF_HEADERS: ("i",),
+    Command.END_OF_MESSAGE: ("i",),
+}
+_TOO_LARGE = Reply(552, "5.3.4", "This mail is larger than we take")
+_TOO_MANY = Reply(452, "4.5.3", "Too many recipients in one mail")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of one mail: octets, recipients, and above which octets a body is spooled."""
+
+    message: int = 50 << 20
+    recipients: int = 1000
+    spool_above: int = 1 << 20
+
+
+def wants(plan: Plan) -> wire.Wants:
+    """What the MTA must tell us, and where it must wait, so that this plan can do its work."""
+    events = set(_ALWAYS)  # the record of a mail names its peer and envelope, whoever asks
+    if any(plan.wants(word) for word in _HEADER_WORDS):
+        events |= {Command.HEADER, Command.END_OF_HEADERS}
+    if plan.wants("message") or plan.wants("edited"):
+        events.add(Command.BODY)
+    steps = {
+        Command.CONNECT: plan.step(Stage.CONNECT).answers,
+        Command.HELO: plan.step(Stage.HELO).answers,
+        Command.MAIL: plan.step(Stage.MAIL).answers,
+        Command.RCPT: plan.step(Stage.RCPT, recipient=True).answers,
+        Command.END_OF_HEADERS: plan.step(Stage.HEADERS).answers,
+    }
+    return wire.Wants(
+        events=frozenset(events),
+        replies=frozenset(command for command, answers in steps.items() if answers),
+        actions=_ALL_ACTIONS,
+        skip=False,
+        symbols=_SYMBOLS,
+    )
+
+
+class MilterFrontEnd:
+    """One connection from an MTA, which may bring many peers and mails."""
+
+    def __init__(self, serving: Serving, listener: str, bounds: Bounds) -> None:
+        self._shared = serving
+        self._serving = dataclasses.replace(serving)  # its plan is this connection's
+        self._bounds = bounds
+        self._listener = listener
+        self._macros: dict[str, str] = {}
+        self._transaction = Transaction(self._serving, listener)
+        self.wants = wants(serving.plan)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._octets = 0
+        self._body = BodyWriter(self._bounds.spool_above)
+        self._dropped: list[Address] = []
+        self._owed: Sequence[wire.Message] = ()  # a refusal that nobody waited for yet
+        self._begun = False
+
+    # --- what needs no answer and no waiting
+
+    def note(self, event: wire.Event) -> bool:
+        """Take what is only collected; False for an event that `take` must see."""
+        kind = type(event)
+        if kind is wire.Header:
+            self._note_header(event)  # type: ignore[arg-type]
+        elif kind is wire.Macros:
+            self._macros |= event.values  # type: ignore[union-attr]
+        elif kind is wire.BodyChunk:
+            self._note_body(event.data)  # type: ignore[union-attr]
+        else:
+            return kind is wire.Data or kind is wire.Unknown
+        return True
+
+    def _note_header(self, field: wire.Header) -> None:
+        self._octets += len(field.name) + len(field.value)
+        if self._octets > HEADER_OCTETS:
+            self._owed = self._owed or (_TOO_LARGE,)
+        else:
+            self._fields.append((field.name, wire.wire_value(field.value)))
+
+    def _note_body(self, data: bytes) -> None:
+        if self._body.size + len(data) > self._bounds.message:
+            self._owed = self._owed or (_TOO_LARGE,)
+        else:
+            self._body.write(data)
+
+    # --- what is answered
+
+    async def take(self, event: wire.Event) -> Sequence[wire.Message]:
+        """The reply to one event: the edits, if it is the last, and the answer."""
+        match event:
+            case wire.Connect():
+                return self._reply(await self._transaction.connect(_peer(event)))
+            case wire.Helo():
+                return self._reply(await self._transaction.helo(Helo(event.name)))
+            case wire.MailFrom():
+                return await self._mail(event)
+            case wire.RcptTo():
+                return await self._rcpt(event)
+            case wire.EndOfHeaders():
+                return await self._end_of_headers()
+            case wire.EndOfMessage():
+                self._note_body(event.data)
+                return await self._end_of_message()
+            case wire.Abort() | wire.QuitNewConnection() | wire.Quit():
+                self.abort()
+        return (Answer.CONTINUE,)
+
+    def abort(self) -> None:
+        """The mail ends here; the connection may go on."""
+        self._transaction.abort()
+        self._macros.clear()
+        self._forget()
+
+    async def _mail(self, event: wire.MailFrom) -> Sequence[wire.Message]:
+        self._transaction.abort()
+        self._forget()
+        if self._shared.plan is not self._serving.plan and self._covered(self._shared.plan):
+            self._serving.plan = self._shared.plan
+        self._begun = True
+        sender = Sender(_address(event.path), event.options)
+        tls, login = _tls(self._macros), _login(self._macros)
+        queue_id = self._macros.pop("i", "")
+        return self._reply(await self._transaction.mail(sender, id=queue_id, tls=tls, login=login))
+
+    def _covered(self, plan: Plan) -> bool:
+        """Whether what was negotiated suffices for another plan."""
+        new = wants(plan)
+        return new.events <= self.wants.events and new.replies <= self.wants.replies
+
+    async def _rcpt(self, event: wire.RcptTo) -> Sequence[wire.Message]:
+        if self._owed:
+            return self._owed
+        if len(self._transaction.recipients) >= self._bounds.recipients:
+            return (_TOO_MANY,)
+        address = _address(event.path) or Address("", "")
+        verdict = await self._transaction.rcpt(Recipient(address, event.options))
+        if verdict.action is Action.DISCARD:
+            self._dropped.append(address)  # a milter's "discard" would take the others too
+            return (Answer.CONTINUE,)
+        return _refusal(verdict) or (Answer.CONTINUE,)
+
+    async def _end_of_headers(self) -> Sequence[wire.Message]:
+        if self._owed or not self._begun:
+            return self._owed or (Answer.CONTINUE,)
+        self._adopt_id()
+        return self._reply(await self._transaction.headers(Headers(self._fields)))
+
+    async def _end_of_message(self) -> Sequence[wire.Message]:
+        if self._owed or not self._begun:
+            return self._owed or (Answer.ACCEPT,)
+        if self._dropped and not self._transaction.recipients:
+            return (Answer.DISCARD,)
+        self._adopt_id()
+        message = Message(Headers(self._fields), self._body.finish())
+        verdict = await self._transaction.message(message)
+        if not verdict.refuses:
+            verdict = await self._transaction.settle()
+        if verdict.refuses:
+            return _refusal(verdict)
+        return (*self._edits(), *_quarantine(verdict), Answer.ACCEPT)
+
+    def _adopt_id(self) -> None:
+        # Postfix names the queue file after the first recipient only
+        if queue_id := self._macros.get("i"):
+            self._transaction.id = queue_id
+
+    def _edits(self) -> list[wire.Message]:
+        removed = [RemoveRecipient(address) for address in self._dropped]
+        return [*in_order((*self._transaction.edits, *removed))]
+
+    def _reply(self, verdict: Verdict) -> Sequence[wire.Message]:
+        if self._owed:
+            return self._owed
+        self._owed = _refusal(verdict)
+        return self._owed or (Answer.CONTINUE,)
+
+
+def in_order(edits: Sequence[Edit]) -> list[Edit]:
+    """The edits so that positions hold on an MTA that numbers anew after each of them."""
+    changed: list[Edit] = [e for e in edits if isinstance(e, ChangeHeader)]
+    removed = [e for e in edits if isinstance(e, RemoveHeader)]
+    added: list[Edit] = [e for e in edits if isinstance(e, (AddHeader, InsertHeader))]
+    bodies: list[Edit] = [e for e in edits if isinstance(e, ReplaceBody)]
+    headers = (ChangeHeader, RemoveHeader, AddHeader, InsertHeader, ReplaceBody)
+    rest = [e for e in edits if not isinstance(e, headers)]
+    from_the_last = sorted(removed, key=lambda e: -e.index)
+    return [*changed, *from_the_last, *added, *bodies[-1:], *rest]
+
+
+def _refusal(verdict: Verdict) -> Sequence[wire.Message]:
+    match verdict.action:
+        case Action.REJECT:
+            return (verdict.reply or Answer.REJECT,)
+        case Action.DEFER:
+            return (verdict.reply or Answer.TEMPFAIL,)
+        case Action.DISCARD:
+            return (Answer.DISCARD,)
+    return ()
+
+
+def _quarantine(verdict: Verdict) -> Sequence[wire.Message]:
+    if verdict.action is not Action.QUARANTINE:
+        return ()
+    because = verdict.because
+    return (wire.Quarantine(f"{because.rule}: {because.why}" if because else "policy"),)
+
+
+def _peer(event: wire.Connect) -> Peer:
+    name = event.hostname
+    rdns = "" if name.startswith("[") or name == "unknown" else name.lower().rstrip(".")
+    if event.family not in ("inet", "inet6"):
+        return Peer("", 0, rdns)
+    try:
+        return Peer.at(event.address.removeprefix("IPv6:"), event.port, rdns)
+    except ValueError:
+        return Peer("", event.port, rdns)
+
+
+def _address(path: str) -> Address | None:
+    try:
+        return Address.parse(path)
+    except ValueError:
+        return Address(path.strip("<>"), "")  # the MTA took it; it is kept as it came
+
+
+def _tls(macros: Mapping[str, str]) -> Tls | None:
+    version = macros.get("tls_version", "")
+    if not version:
+        return None
+    return Tls(version, macros.get("cipher", ""), macros.get("verify") == "OK")
+
+
+def _login(macros: Mapping[str, str]) -> Login | None:
+    user = macros.get("auth_authen", "")
+    return Login(user, macros.get("auth_type", "")) if user else None
