@@ -1,0 +1,119 @@
+"""The log: one line for each mail and each event, for people or for machines.
+
+Text on a terminal, one JSON object a line with `--log json`.  Text of strangers (addresses,
+subjects) is cleaned, so that no mail can write a line of its own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+from typing import IO, Any
+
+import msgspec
+
+from millrace.engine.policy.decision import Decision
+
+_encoder = msgspec.json.Encoder()
+_mail = logging.getLogger("millrace.mail")
+_WORDS = {
+    "pass": "accept",
+    "tag": "tag",
+    "quarantine": "hold",
+    "defer": "defer",
+    "reject": "refuse",
+    "discard": "discard",
+}
+
+
+def set_up(form: str, level: str, stream: IO[str] | None = None) -> None:
+    """Log to `stream` (stderr); `form` is "text", "json" or "auto" (text on a terminal)."""
+    out = stream or sys.stderr
+    if form == "auto":
+        form = "text" if out.isatty() else "json"
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    root = logging.getLogger("millrace")
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    root.propagate = False
+
+
+class JsonLines(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, event, and what else the record brings."""
+        moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        data: dict[str, Any] = {
+            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+        }
+        data |= getattr(record, "data", None) or {"message": record.getMessage()}
+        if record.exc_info:
+            data["traceback"] = self.formatException(record.exc_info)
+        return _encoder.encode(data).decode()
+
+
+class TextLines(logging.Formatter):
+    """For a terminal: local time, then the words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, a traceback below it where there is one."""
+        moment = datetime.datetime.fromtimestamp(record.created).astimezone()
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        line = f"{moment:%H:%M:%S} {level}{clean(record.getMessage())}"
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def clean(text: str) -> str:
+    """No control characters, whoever wrote it."""
+    return "".join(ch if ch.isprintable() else "?" for ch in text)
+
+
+def log_decision(decision: Decision) -> None:
+    """The line of one mail."""
+    if not _mail.isEnabledFor(logging.INFO):
+        return
+    data = _line(decision)
+    _mail.info(
+        "%-14s %-8s %-16s %s → %s   %s   %.1f   %.0f ms%s",
+        data["id"],
+        _WORDS[data["action"]],
+        data["rule"] or "",
+        data["sender"] or "<>",
+        data["recipients"],
+        data["ip"] or "-",
+        data["score"],
+        data["ms"],
+        f"   {data['note']}" if data["note"] else "",
+        extra={"data": {"event": "mail", **data}},
+    )
+
+
+def _line(decision: Decision) -> dict[str, Any]:
+    because = decision.verdict.because
+    to = [str(entry.recipient) for entry in decision.recipients]
+    shown = ", ".join(to[:3]) + (f" and {len(to) - 3} more" if len(to) > 3 else "")
+    return {
+        "id": decision.id,
+        "action": decision.verdict.action.word,
+        "rule": because.rule if because else "",
+        "reply": str(decision.verdict.reply) if decision.verdict.reply else "",
+        "score": decision.total,
+        "ms": round(decision.ms, 1),
+        "sender": str(decision.sender) if decision.sender is not None else "",
+        "recipients": shown,
+        "ip": decision.session.peer.ip,
+        "helo": decision.session.helo.name if decision.session.helo else "",
+        "size": decision.size,
+        "listener": decision.session.listener,
+        "pipeline": decision.pipeline,
+        "revision": decision.revision,
+        "note": "; ".join(f"{r.name}: {r.note}" for r in decision.runs if r.state in _BROKEN),
+    }
+
+
+_BROKEN = ("failed", "timed-out")

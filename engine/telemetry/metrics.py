@@ -1,0 +1,142 @@
+"""What the running engine counts, for Prometheus.
+
+One registry for each process.  Label children are kept, since looking them up costs more
+than counting.  Names end in their unit; `docs` of each metric are its help text.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from millrace.engine.policy.decision import Decision
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+
+
+class CacheCounters(Protocol):
+    """What the DNS cache counts."""
+
+    hits: int
+    misses: int
+    joined: int
+    failures: int
+    evicted: int
+
+
+class Metrics:
+    """All of them; `page` is what /metrics answers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._mails = Counter(
+            "millrace_mails",
+            "Mails judged, by what was done",
+            ("pipeline", "action"),
+            registry=self.registry,
+        )
+        self._rules = Counter(
+            "millrace_rules",
+            "Rules that decided a mail",
+            ("pipeline", "rule"),
+            registry=self.registry,
+        )
+        self._runs = Counter(
+            "millrace_filter_runs",
+            "Runs of filters, by how they ended",
+            ("filter", "state"),
+            registry=self.registry,
+        )
+        self._filter_seconds = Histogram(
+            "millrace_filter_seconds",
+            "Wall time of one filter's run",
+            ("filter",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._mail_seconds = Histogram(
+            "millrace_mail_seconds",
+            "Wall time of our own work for one mail",
+            ("pipeline",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._reloads = Counter(
+            "millrace_reloads", "Reloads, by how they ended", ("result",), registry=self.registry
+        )
+        self._plan = Gauge(
+            "millrace_plan_info",
+            "The plan in force; the value is 1",
+            ("pipeline", "policy", "revision"),
+            registry=self.registry,
+        )
+        self._of_mail = functools.cache(self._mails.labels)
+        self._of_rule = functools.cache(self._rules.labels)
+        self._of_run = functools.cache(self._runs.labels)
+        self._of_filter = functools.cache(self._filter_seconds.labels)
+        self._of_pipeline = functools.cache(self._mail_seconds.labels)
+
+    def decided(self, decision: Decision) -> None:
+        """Count one mail."""
+        self._of_mail(decision.pipeline, decision.verdict.action.word).inc()
+        if decision.verdict.because is not None:
+            self._of_rule(decision.pipeline, decision.verdict.because.rule).inc()
+        self._of_pipeline(decision.pipeline).observe(decision.ms / 1000)
+        for run in decision.runs:
+            self._of_run(run.name, run.state).inc()
+            if run.state == "ran":
+                self._of_filter(run.name).observe(run.ms / 1000)
+
+    def serving(self, plans: list[tuple[str, str, str]]) -> None:
+        """Show the plans in force: (pipeline, policy, revision) each."""
+        self._plan.clear()
+        for plan in plans:
+            self._plan.labels(*plan).set(1)
+
+    def reloaded(self, result: str) -> None:
+        """Count a reload: "swapped", "unchanged" or "refused"."""
+        self._reloads.labels(result).inc()
+
+    def watch(
+        self,
+        dns: Callable[[], tuple[CacheCounters, int]],
+        connections: Callable[[], dict[str, int]],
+    ) -> None:
+        """Read the DNS cache's counters and the listeners' connections at each scrape."""
+        self.registry.register(_Watched(dns, connections))
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class _Watched(Collector):
+    def __init__(
+        self,
+        dns: Callable[[], tuple[CacheCounters, int]],
+        connections: Callable[[], dict[str, int]],
+    ) -> None:
+        self._dns, self._connections = dns, connections
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape."""
+        counters, entries = self._dns()
+        answers = CounterMetricFamily(
+            "millrace_dns_answers", "Answers, by where they came from", labels=("source",)
+        )
+        for source in ("hits", "misses", "joined", "failures", "evicted"):
+            answers.add_metric((source,), getattr(counters, source))
+        yield answers
+        yield GaugeMetricFamily("millrace_dns_entries", "Cached answers", value=entries)
+        open_ = GaugeMetricFamily(
+            "millrace_connections", "Open connections, by listener", labels=("listener",)
+        )
+        for listener, count in self._connections().items():
+            open_.add_metric((listener,), count)
+        yield open_
