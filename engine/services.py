@@ -1,0 +1,158 @@
+"""The adapters behind the ports, opened once for each process and bound for each mail.
+
+What no plan asks for is not opened: without a greylist there is no state file.
+
+Fails: `open` raises `Misconfigured` for what can never work, `Unavailable` for a folder or
+file that cannot be used; a network service that is away is only said, since it may come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millrace.engine.errors import Fault, Misconfigured, Unavailable
+from millrace.engine.net.clamd import ClamdScanner
+from millrace.engine.net.dns import BudgetedDns, CachedDns, Resolver
+from millrace.engine.net.zone import ZoneDns
+from millrace.engine.pipeline.plan import Plan
+from millrace.engine.plans import nodes_by_port
+from millrace.engine.ports import Clock, State
+from millrace.engine.settings import Settings
+from millrace.engine.state.embedded import EmbeddedState
+from millrace.engine.state.redis import RedisState
+from millrace.engine.store.archive import Archive
+from millrace.models.classify import Models
+
+HEALTH_S = 2.0
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One service: its name, its address, "" or what is wrong with it."""
+
+    name: str
+    where: str
+    trouble: str = ""
+
+
+class Services:
+    """All adapters of one process."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, resolver: Resolver | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self._resolver = resolver
+        self.dns: CachedDns | None = None
+        self.state: State | None = None
+        self.archive: Archive | None = None
+        self.scanner: ClamdScanner | None = None
+        self.models: Models | None = None
+        self._sockets: frozenset[str] = frozenset()
+
+    def open(self, plans: Iterable[Plan]) -> None:
+        """Open what these plans ask for and is not open yet; call inside the running loop."""
+        plans = list(plans)
+        asked = {port for plan in plans for node in plan.nodes for _, port in node.ports}
+        if "dns" in asked and self.dns is None:
+            self.dns = CachedDns(self._make_resolver(), time.monotonic)
+        if "state" in asked and self.state is None:
+            self.state = open_state(self.settings)
+        if "store" in asked and self.archive is None:
+            self.archive = Archive(self.settings.at(self.settings.archive.path))
+        if "scanner" in asked and self.scanner is None:
+            self.scanner = ClamdScanner()
+        if "classifier" in asked:
+            self.models = self.models or Models([self.settings.at(self.settings.models.path)])
+            for plan in plans:
+                for node in nodes_by_port(plan, "classifier"):
+                    self.models.require(node.filter.model)
+        scanning = (node for plan in plans for node in nodes_by_port(plan, "scanner"))
+        self._sockets = frozenset(node.filter.socket for node in scanning)
+
+    def _make_resolver(self) -> Resolver:
+        if self._resolver is not None:
+            return self._resolver
+        dns = self.settings.dns
+        if dns.zone is not None:
+            return ZoneDns.load(self.settings.at(dns.zone))
+        from millrace.engine.net.ares import AresResolver  # 20 ms that `--dns` runs are spared
+
+        return AresResolver(dns.servers, dns.timeout, dns.tries)
+
+    def ports(self) -> dict[str, Any]:
+        """What the filters of one mail may touch."""
+        dns = self.dns and BudgetedDns(self.dns, self.settings.dns.budget)
+        return {
+            "dns": dns,
+            "state": self.state,
+            "store": self.archive,
+            "scanner": self.scanner,
+            "classifier": self.models,
+            "clock": self.clock,
+        }
+
+    async def health(self) -> list[Health]:
+        """Ask every service that is in use whether it is there."""
+        checks = [self._state_health()] if self.state is not None else []
+        checks += [self._scanner_health(socket) for socket in sorted(self._sockets)]
+        found = list(await asyncio.gather(*checks))
+        if self.archive is not None:
+            found.append(Health("archive", str(self.settings.at(self.settings.archive.path))))
+        return found
+
+    async def _state_health(self) -> Health:
+        assert self.state is not None
+        where = self.settings.state.url.rpartition("@")[2]
+        try:
+            async with asyncio.timeout(HEALTH_S):
+                await self.state.ping()
+        except (Unavailable, TimeoutError) as error:
+            return Health("state", where, str(error) or "no answer")
+        return Health("state", where)
+
+    async def _scanner_health(self, socket: str) -> Health:
+        assert self.scanner is not None
+        try:
+            await self.scanner.version(socket, HEALTH_S)
+        except Unavailable as error:
+            return Health("clamd", socket, error.detail or str(error))
+        return Health("clamd", socket)
+
+    async def close(self) -> None:
+        """Write what is waiting and let go of everything."""
+        if self.archive is not None:
+            await self.archive.close()
+        if self.state is not None:
+            await self.state.close()
+        if self.dns is not None:
+            await self.dns.close()
+        if self.scanner is not None:
+            self.scanner.close()
+
+
+def open_state(settings: Settings) -> State:
+    """The State adapter that a URL names."""
+    url = settings.state.url
+    scheme, _, rest = url.partition(":")
+    if scheme == "embedded" and rest:
+        return EmbeddedState(settings.at(Path(rest)))
+    if scheme in ("redis", "rediss", "unix"):
+        return RedisState(url)
+    place = settings.origins.get("state.url", "")
+    hint = "It reads embedded:state.db, redis://127.0.0.1:6379/0, rediss://… or unix:///path."
+    raise Misconfigured(Fault(f"{place}  state.url = '{url}' is no store".strip(), hint))
