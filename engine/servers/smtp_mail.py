@@ -1,0 +1,217 @@
+"""What is said in one SMTP connection, turned into the transaction's six calls.
+
+RFC 5321 §3.  Each method answers one question of the wire: a Reply, or None for the
+usual yes.  A discarded mail is answered like a taken one, and goes nowhere.
+
+With a proxy (`patient`) the transaction hears of the client only when MAIL comes, since
+XFORWARD may still say who it is.
+
+Fails: ProtocolError, with the reply due, where a proxy names a client that is none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from millrace.engine.errors import ProtocolError, Unavailable
+from millrace.engine.mail.edits import Edited, field_of
+from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.headers import Field, Headers
+from millrace.engine.mail.message import Message
+from millrace.engine.mail.session import Helo, Peer, Tls
+from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
+from millrace.engine.mailauth.iprev import confirmed_name
+from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.ports import NextHop
+from millrace.engine.servers.intake import Intake
+from millrace.engine.servers.origin import Origin
+from millrace.engine.servers.received import HOPS_MAX, received
+from millrace.engine.wire.smtp.events import MailFrom, RcptTo
+
+_log = logging.getLogger("millrace.smtp")
+_LATER = Reply(451, "4.7.1", "Not now, try again later")
+_NO = Reply(550, "5.7.1", "Not accepted")
+_LOOP = Reply(554, "5.4.6", "Too many hops, this mail goes in circles")
+_DISK = Reply(452, "4.3.1", "No room for the mail now, try again later")
+_AWAY = Reply(451, "4.4.1", "The mail cannot be handed on now, try again later")
+
+Attributes = Iterable[tuple[str, str]]
+Hops = tuple[NextHop, NextHop | None]  # for mail, for quarantined mail
+
+
+class Conversation:
+    """One connection's mails."""
+
+    def __init__(self, serving: Serving, listener: str, name: str, hops: Hops, peer: Peer) -> None:
+        self.patient = False
+        self._serving = serving
+        self._name = name
+        self._hops = hops
+        self._tx = Transaction(serving, listener)
+        self._client = Origin(peer)  # of the connection
+        self._origin = self._client  # of the mail
+        self._told: Origin | None = None  # what the transaction has heard
+        self._met = PASS  # the verdict on the peer
+        self._visit = PASS  # and with its greeting
+        self._tls: Tls | None = None
+        self._begin_nothing()
+
+    def _begin_nothing(self) -> None:
+        self._discards = False
+        self._utf8 = False
+        self._intake: Intake | None = None
+        self._broken: Reply | None = None
+
+    # --- the visit
+
+    async def connected(self) -> Reply | None:
+        """The greeting."""
+        if self.patient:
+            return None
+        reply = _refusal(await self._tell())
+        if reply is None:
+            return None
+        # RFC 5321 §3.1 and §3.8: a greeting is 220, 554 or 421
+        return replace(reply, code=421 if reply.code < 500 else 554)
+
+    async def hello(self, name: str, extended: bool) -> Reply | None:
+        """EHLO or HELO."""
+        self.gone()
+        self._client = replace(self._client, helo=Helo(name, extended))
+        self._origin = self._client
+        return None if self.patient else _refusal(await self._tell())
+
+    def forwarded(self, attributes: Attributes) -> Reply | None:
+        """XFORWARD: who sends the next mail."""
+        self._origin = self._origin.told(attributes)
+        return None
+
+    def impersonated(self, attributes: Attributes) -> Reply | None:
+        """XCLIENT: who is on this connection."""
+        self._client = self._origin = Origin(self._client.peer).told(attributes)
+        return None
+
+    async def _tell(self) -> Verdict:
+        """Let the transaction know the client, once for each that it is."""
+        if not self._origin.named:
+            await self._look_up()
+        origin, told = self._origin, self._told
+        self._told = origin
+        if told is None or told.peer != origin.peer:
+            self._met = self._visit = await self._tx.connect(origin.peer)
+            told = None
+        if self._met.refuses:
+            return self._met
+        if origin.helo and (told is None or told.helo != origin.helo):
+            self._visit = await self._tx.helo(origin.helo)
+        return self._visit
+
+    async def _look_up(self) -> None:
+        dns = self._serving.ports().get("dns")
+        if dns is None:
+            return
+        ours = self._client.peer == self._origin.peer
+        peer = self._origin.peer
+        peer = replace(peer, rdns=await confirmed_name(dns, peer.ip))
+        self._origin = replace(self._origin, peer=peer, named=True)
+        if ours:
+            self._client = replace(self._client, peer=peer, named=True)
+
+    # --- one mail
+
+    async def mail(self, said: MailFrom, tls: Tls | None) -> Reply | None:
+        """MAIL."""
+        self._begin_nothing()
+        self._tls, self._utf8 = tls, said.utf8
+        verdict = await self._tell()
+        if not verdict.refuses:
+            sender = Sender(said.address, said.options)
+            verdict = await self._tx.mail(sender, tls=tls, login=self._origin.login)
+        self._discards = verdict.action is Action.DISCARD
+        return _refusal(verdict)
+
+    async def rcpt(self, said: RcptTo) -> Reply | None:
+        """RCPT."""
+        if self._discards:
+            return None
+        return _refusal(await self._tx.rcpt(Recipient(said.address, said.options)))
+
+    def data_begins(self) -> Reply | None:
+        """DATA."""
+        # yes was said to recipients that a rule discards, and nobody else is left
+        self._discards = self._discards or not self._tx.recipients
+        self._intake = Intake()
+        return None
+
+    def data(self, chunk: bytes) -> None:
+        """A piece of the mail."""
+        if self._intake is None or self._broken or self._discards:
+            return
+        try:
+            self._intake.write(chunk)
+        except ProtocolError as error:
+            self._broken = Reply.parse(error.reply)
+        except OSError as error:
+            _log.error("the spool takes no mail: %s", error)
+            self._broken = _DISK
+
+    async def data_ends(self) -> Reply | None:
+        """The end of data: judge, deliver, and only then say yes."""
+        intake, broken, discards = self._intake, self._broken, self._discards
+        try:
+            if broken or discards or intake is None:
+                return broken
+            message = intake.finish()
+            if len(message.headers.all(b"received")) > HOPS_MAX:
+                return _LOOP
+            verdict = await self._tx.message(message)
+            if not verdict.refuses:
+                verdict = await self._tx.settle()
+            return _refusal(verdict) or await self._hand_on(verdict)
+        finally:
+            self.gone()
+
+    def gone(self) -> None:
+        """The mail, if there was one, is over."""
+        self._tx.abort()
+        self._begin_nothing()
+        self._origin = self._client
+
+    async def _hand_on(self, verdict: Verdict) -> Reply | None:
+        edited = self._tx.edited
+        if verdict.refuses or edited is None or not edited.envelope.recipients:
+            return None
+        taken = Reply(250, "2.0.0", f"Taken as {self._tx.id}")
+        hop, held = self._hops
+        fields = [self._received()]
+        if verdict.action is Action.QUARANTINE:
+            rule = verdict.because.rule if verdict.because else ""
+            fields += [] if held else [field_of("X-Millrace-Quarantine", rule)]
+            hop = held or hop
+        return await self._deliver(hop, edited, fields) or taken
+
+    async def _deliver(self, hop: NextHop, edited: Edited, fields: list[Field]) -> Reply | None:
+        mail = edited.message
+        message = Message(Headers([*fields, *mail.headers]), mail.body, mail.separator)
+        try:
+            reply = (await hop.deliver(edited.envelope, message)).reply
+        except Unavailable as error:
+            _log.warning("%s is not delivered: %s", self._tx.id, error)
+            return _AWAY
+        _log.info("%s to %s: %s", self._tx.id, hop, reply)
+        return None if reply.code < 300 else reply
+
+    def _received(self) -> Field:
+        origin, now = self._origin, self._serving.clock.now()
+        helo = origin.helo or Helo("", extended=False)
+        return received(
+            self._tx.id, self._name, origin.peer, helo, self._tls, now=now, utf8=self._utf8
+        )
+
+
+def _refusal(verdict: Verdict) -> Reply | None:
+    if not verdict.refuses or verdict.action is Action.DISCARD:
+        return None
+    return verdict.reply or (_LATER if verdict.action is Action.DEFER else _NO)
