@@ -10,10 +10,10 @@ Fails: Misconfigured while loading; `score` never, whatever the bytes.
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from math import sqrt
+from operator import itemgetter
 from pathlib import Path
 
 from millrace.engine.mail.message import Message
@@ -24,6 +24,7 @@ from millrace.models.registry import Manifest
 
 TELLING = 4  # signs named on the side that won
 AGAINST = 2  # and on the other side
+LEAST = 8  # octets (of 127) below which a word tells nothing
 WORD_MAX = 60
 
 
@@ -67,18 +68,14 @@ class Classifier:
         return below + (above - below) * (logit - low) / (high - low)
 
 
-def _telling(weights: Sequence[int], names: Iterable[str | bytes], spam: bool) -> tuple[str, ...]:
+def _telling(weights: Iterable[int], names: Iterable[str | bytes], spam: bool) -> tuple[str, ...]:
     """The strongest signs for spam, then those against."""
-    pairs = list(zip(weights, names, strict=True))
+    pairs = zip(weights, names, strict=True)
+    strong = sorted([pair for pair in pairs if not -LEAST < pair[0] < LEAST], key=itemgetter(0))
     most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
-    strongest = heapq.nlargest(most, pairs, key=_weight)
-    against = heapq.nsmallest(least, pairs, key=_weight)
-    told = [name for weight, name in strongest if weight > 0]
-    return (*map(_shown, told), *(_shown(name) for weight, name in against if weight < 0))
-
-
-def _weight(pair: tuple[int, str | bytes]) -> int:
-    return pair[0]
+    told = [name for weight, name in reversed(strong[-most:]) if weight > 0]
+    told += [name for weight, name in strong[:least] if weight < 0]
+    return tuple(_shown(name) for name in told)
 
 
 def _shown(name: str | bytes) -> str:

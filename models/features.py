@@ -15,7 +15,6 @@ Changing anything here needs a new VERSION: weights of another version are refus
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 from zlib import crc32
 
 from millrace.engine.mail.message import Message
@@ -43,12 +42,11 @@ def _table() -> bytes:
             table[code] = ord(char.lower()) if code < 128 else code
         elif char.isdigit():
             table[code] = ord("0")
-        elif char in "!$%":
-            table[code] = code
     return bytes(table)
 
 
 _TABLE = _table()
+_MARKS = (b"!", b"$", b"%")
 # words that tell the collection or the decade, not spam from ham: list software's footers,
 # feeds that were turned into mail, hosts of the collectors, and how links are written
 _IGNORED = frozenset(
@@ -61,15 +59,23 @@ _IGNORED = frozenset(
 )
 
 
-def words(text: bytes) -> list[bytes]:
-    """The words of UTF-8 text in order, normalised; "!", "$" and "%" are words."""
+def words(text: bytes) -> set[bytes]:
+    """The words of UTF-8 text, normalised; "!", "$" and "%" are words."""
     if not text.isascii():
         text = text.decode("utf-8", "replace").lower().replace("\xa0", " ").encode()
-    text = text.translate(_TABLE)
-    for mark in (b"!", b"$", b"%"):
-        if mark in text:
-            text = text.replace(mark, b" %b " % mark)
-    return text.split()
+    found = set(text.translate(_TABLE).split()) - _IGNORED
+    found.update(mark for mark in _MARKS if mark in text)
+    if found and max(map(len, found)) > WORD_MAX:
+        _divide(found)
+    return found
+
+
+def _divide(found: set[bytes]) -> None:
+    """Drop codes; cut scripts that have no blanks into pieces of two characters or so."""
+    for word in [word for word in found if len(word) > WORD_MAX]:
+        found.discard(word)
+        if not word.isascii():
+            found.update(word[at : at + 6] for at in range(0, min(len(word), 240), 6))
 
 
 def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
@@ -79,32 +85,14 @@ def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
         if number >= _OTHERS_MAX:
             break
         found[crc32(sign.encode(), _SIGN) & MASK] = shown
-    for link in reading.links:
-        if host := _host(link.target):
-            domain = ".".join(host.split(".")[-2:])
-            if domain.partition(".")[0].encode() not in _IGNORED:
-                found[crc32(domain.encode(), _HOST) & MASK] = f"link to {domain}"
+    for domain in {".".join(link.host.split(".")[-2:]) for link in reading.links}:
+        if domain and domain.partition(".")[0].encode() not in _IGNORED:
+            found[crc32(domain.encode(), _HOST) & MASK] = f"link to {domain}"
     subject = decode_words(message.headers.first(b"Subject") or b"").encode()
-    for word in _vocabulary(words(subject[:1000])):
+    for word in words(subject[:1000]):
         found[crc32(word, _SUBJECT) & MASK] = b"subject: " + word
-    found.update({crc32(word) & MASK: word for word in _vocabulary(words(reading.text))})
+    found.update({crc32(word) & MASK: word for word in words(reading.text)})
     return found
-
-
-def _vocabulary(sequence: list[bytes]) -> set[bytes]:
-    vocabulary = set(sequence) - _IGNORED
-    for word in [word for word in vocabulary if len(word) > WORD_MAX]:
-        vocabulary.discard(word)
-        if not word.isascii():
-            vocabulary.update(word[at : at + 6] for at in range(0, min(len(word), 240), 6))
-    return vocabulary
-
-
-def _host(target: bytes) -> str:
-    try:
-        return (urlsplit(target.decode("utf-8", "replace")).hostname or "")[:255]
-    except ValueError:
-        return ""
 
 
 def _signs(message: Message, reading: Reading) -> list[tuple[str, str]]:
@@ -131,8 +119,7 @@ def _body_signs(reading: Reading) -> list[str]:
         found.append("no text")
     if reading.unreadable:
         found.append("HTML nested too deep")
-    hosts = {_host(link.target) for link in reading.links}
-    if any(_ADDRESS.fullmatch(host) for host in hosts):
+    if any(_ADDRESS.fullmatch(host) for host in {link.host for link in reading.links}):
         found.append("link to a bare IP address")
     return found
 
@@ -143,14 +130,13 @@ _SHOWN_HOST = re.compile(rb"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,12})(?:[/:?]
 
 def _forged(link: Link) -> str:
     """A sentence, when a link shows one host and leads to another."""
-    shown = _SHOWN_HOST.fullmatch(link.shown[:300])
-    host = _host(link.target)
-    if not shown or not host:
+    shown = _SHOWN_HOST.fullmatch(link.shown)
+    if not shown or not link.host:
         return ""
     says = shown[1].decode().lower()
-    if says.split(".")[-2:] == host.split(".")[-2:]:
+    if says.split(".")[-2:] == link.host.split(".")[-2:]:
         return ""
-    return f"link text says {says} but leads to {host}"
+    return f"link text says {says} but leads to {link.host}"
 
 
 _FROM = re.compile(r'\s*"?([^"<]*?)"?\s*<([^<>]*)>')

@@ -26,6 +26,9 @@ _INLINE = re.compile(
 _TAG = re.compile(rb"<[a-zA-Z/!?][^<>]*>?")
 _ANCHOR = re.compile(rb"<a\s([^<>]*)>?", re.I)
 _HREF = re.compile(rb"""href\s{0,9}=\s{0,9}(?:"([^"]*)|'([^']*)|([^\s"'>]+))""", re.I)
+_HOST = re.compile(
+    rb"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://(?:[^/?#@\s]{0,300}@)?(\[[^\]]{1,60}|[^/:?#\s@]{1,255})"
+)
 _BLOCK = re.compile(rb"<(/?)(?:div|table|blockquote|ul|ol|dl|font|span|center|b|i)\b", re.I)
 _ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z][a-zA-Z0-9]{1,31}));?")
 _SIGNS = {
@@ -41,10 +44,10 @@ _SIGNS = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a link leads (the whole address) and which words it shows; both UTF-8."""
+    """To which host a link leads, "" if to none; `shown` is its text if that may be an address."""
 
-    target: bytes
-    shown: bytes
+    host: str
+    shown: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ def read(html: bytes) -> Page:
             html = _without(html, lower, opening, closing)
             lower = html.lower()
     return Page(plain(html), tuple(_links(html, lower)), signs, _too_deep(html))
+
+
+def host(target: bytes) -> str:
+    """The host of an absolute address, lower case, "" for all others."""
+    found = _HOST.match(target)
+    return found[1].decode("utf-8", "replace").lower() if found else ""
 
 
 def plain(html: bytes) -> bytes:
@@ -100,7 +109,8 @@ def _links(html: bytes, lower: bytes) -> list[Link]:
             closing = lower.find(b"</a", found.end())
         end = found.end() + SHOWN_MAX
         shown = html[found.end() : min(end, closing) if closing >= 0 else end]
-        links.append(Link((href[1] or href[2] or href[3] or b"").strip(), plain(shown).strip()))
+        shown = plain(shown).strip() if b"." in shown else b""
+        links.append(Link(host((href[1] or href[2] or href[3] or b"").strip()), shown))
         if len(links) >= LINKS_MAX:
             break
     return links

@@ -27,7 +27,7 @@ TEXT_MAX = 1 << 15
 GUESS_MAX = 1 << 12
 SHARES_MAX = 4  # text parts that the budget is divided among
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
-_BARE_LINK = re.compile(rb"https?://[^\s<>\"')\]]{1,300}", re.I)
+_BARE_LINK = re.compile(rb"://[^\s<>\"')\]]{1,300}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def read(message: Message) -> Reading:
         else:
             text = _utf8(part, body, share, signs)[:share]
             if b"://" in text and len(links) < html.LINKS_MAX:
-                links += (Link(found, b"") for found in _BARE_LINK.findall(text, 0, share)[:50])
+                links += (
+                    Link(html.host(b"http" + found)) for found in _BARE_LINK.findall(text)[:50]
+                )
         pieces.append(text)
         left -= len(text)
         if part.encoding == "base64":
