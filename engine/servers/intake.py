@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from millrace.engine.errors import ProtocolError
 from millrace.engine.mail.headers import Headers, parse
-from millrace.engine.mail.message import BodyWriter, Message
+from millrace.engine.mail.message import SPOOL_ABOVE, BodyWriter, Message
 
 HEAD_MAX = 1 << 20
 _BLANK = b"\r\n\r\n"
@@ -22,11 +22,11 @@ class Intake:
 
     __slots__ = ("_body", "_head", "_headers", "_separator")
 
-    def __init__(self) -> None:
+    def __init__(self, spool_above: int = SPOOL_ABOVE) -> None:
         self._head = bytearray()
         self._headers: Headers | None = None
         self._separator = b""
-        self._body = BodyWriter()
+        self._body = BodyWriter(spool_above)
 
     def write(self, chunk: bytes) -> None:
         """Add a piece, CRLF line ends, cut anywhere."""

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from millrace.engine.errors import Bug, ProtocolError
+from millrace.engine.mail.message import SPOOL_ABOVE
 from millrace.engine.mail.verdict import Reply
 from millrace.engine.net.stream import Stream
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.ports import NextHop
-from millrace.engine.servers.smtp_mail import Conversation
+from millrace.engine.servers.smtp_mail import Conversation, House
 from millrace.engine.wire.smtp import Limits, SmtpServer
 from millrace.engine.wire.smtp.events import (
     Connected,
@@ -59,7 +60,8 @@ class Door:
 
     `name` is our host name; `listener` its name in records; peers in `trusted` (and any on
     a Unix socket) may use XFORWARD and XCLIENT; quarantined mail goes to `quarantine`, or
-    marked to `hop`; `session` is the longest connection in seconds.
+    marked to `hop`; `session` is the longest connection in seconds; a body of more than
+    `spool_above` octets goes to disk.
     """
 
     name: str
@@ -70,6 +72,12 @@ class Door:
     trusted: Sequence[Network] = ()
     quarantine: NextHop | None = None
     session: float = 1800.0
+    spool_above: int = SPOOL_ABOVE
+
+    @property
+    def house(self) -> House:
+        """What a conversation needs to know of it."""
+        return House(self.name, self.listener, self.hop, self.quarantine, self.spool_above)
 
     def trusts(self, ip: str) -> tuple[str, ...]:
         """What this peer may say in another's name."""
@@ -80,7 +88,7 @@ class Door:
         return both if any(address in network for network in self.trusted) else ()
 
 
-class SmtpFront:
+class SmtpFrontEnd:
     """Serves connections; `serve` is what a Listener wants."""
 
     def __init__(self, serving: Serving, door: Door) -> None:
@@ -115,8 +123,7 @@ class _Visit:
         self._door = door
         self._stream = stream
         self._core = SmtpServer(door.name, door.limits, tls=door.tls is not None, trusts=trusts)
-        hops = (door.hop, door.quarantine)
-        self.talk = Conversation(serving, door.listener, door.name, hops, stream.peer)
+        self.talk = Conversation(serving, door.house, stream.peer)
         self.talk.patient = bool(trusts)
 
     async def run(self) -> None:

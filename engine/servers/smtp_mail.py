@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from millrace.engine.errors import ProtocolError, Unavailable
 from millrace.engine.mail.edits import Edited, field_of
@@ -38,18 +38,27 @@ _DISK = Reply(452, "4.3.1", "No room for the mail now, try again later")
 _AWAY = Reply(451, "4.4.1", "The mail cannot be handed on now, try again later")
 
 Attributes = Iterable[tuple[str, str]]
-Hops = tuple[NextHop, NextHop | None]  # for mail, for quarantined mail
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Ours: host name, listener's name in records, next hops, and when a body goes to disk."""
+
+    name: str
+    listener: str
+    hop: NextHop
+    quarantine: NextHop | None
+    spool_above: int
 
 
 class Conversation:
     """One connection's mails."""
 
-    def __init__(self, serving: Serving, listener: str, name: str, hops: Hops, peer: Peer) -> None:
+    def __init__(self, serving: Serving, house: House, peer: Peer) -> None:
         self.patient = False
         self._serving = serving
-        self._name = name
-        self._hops = hops
-        self._tx = Transaction(serving, listener)
+        self._house = house
+        self._tx = Transaction(serving, house.listener)
         self._client = Origin(peer)  # of the connection
         self._origin = self._client  # of the mail
         self._told: Origin | None = None  # what the transaction has heard
@@ -123,7 +132,6 @@ class Conversation:
 
     async def mail(self, said: MailFrom, tls: Tls | None) -> Reply | None:
         """MAIL."""
-        self._begin_nothing()
         self._tls, self._utf8 = tls, said.utf8
         verdict = await self._tell()
         if not verdict.refuses:
@@ -142,7 +150,7 @@ class Conversation:
         """DATA."""
         # yes was said to recipients that a rule discards, and nobody else is left
         self._discards = self._discards or not self._tx.recipients
-        self._intake = Intake()
+        self._intake = Intake(self._house.spool_above)
         return None
 
     def data(self, chunk: bytes) -> None:
@@ -184,7 +192,7 @@ class Conversation:
         if verdict.refuses or edited is None or not edited.envelope.recipients:
             return None
         taken = Reply(250, "2.0.0", f"Taken as {self._tx.id}")
-        hop, held = self._hops
+        hop, held = self._house.hop, self._house.quarantine
         fields = [self._received()]
         if verdict.action is Action.QUARANTINE:
             rule = verdict.because.rule if verdict.because else ""
@@ -207,7 +215,7 @@ class Conversation:
         origin, now = self._origin, self._serving.clock.now()
         helo = origin.helo or Helo("", extended=False)
         return received(
-            self._tx.id, self._name, origin.peer, helo, self._tls, now=now, utf8=self._utf8
+            self._tx.id, self._house.name, origin.peer, helo, self._tls, now=now, utf8=self._utf8
         )
 
 

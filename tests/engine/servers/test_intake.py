@@ -42,3 +42,11 @@ def test_header_section_without_end_is_refused():
     with pytest.raises(ProtocolError) as caught:
         intake.write(b"y")
     assert caught.value.reply.startswith("552 5.3.4")
+
+
+def test_body_may_be_larger_than_the_header_section_may():
+    body = b"x" * (HEAD_MAX + 1)
+    intake = Intake(spool_above=2 * HEAD_MAX)
+    for piece in (b"A: 1\r\n\r", b"\n", body):
+        intake.write(piece)
+    assert intake.finish().body.size == len(body)

@@ -15,7 +15,7 @@ from millrace.engine.mail.edits import AddHeader
 from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.finding import Fact, Finding
 from millrace.engine.mail.message import Message
-from millrace.engine.mail.session import Helo, Peer
+from millrace.engine.mail.session import Helo, Login, Peer
 from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
 from millrace.engine.net.listener import Bounds, listen
 from millrace.engine.net.stream import Stream, connect
@@ -23,7 +23,7 @@ from millrace.engine.pipeline import spec
 from millrace.engine.pipeline.graph import compile_plan
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.ports import Answer, Delivery
-from millrace.engine.servers.smtp import FULL, Door, SmtpFront
+from millrace.engine.servers.smtp import FULL, Door, SmtpFrontEnd
 from millrace.engine.wire.smtp import Limits, SmtpClient
 
 
@@ -136,7 +136,7 @@ class Peering:
 
     def run(self, client, address="inet:0@127.0.0.1"):
         async def both():
-            front = SmtpFront(self.serving, self.door)
+            front = SmtpFrontEnd(self.serving, self.door)
             bounds = Bounds(idle=self.idle)
             listener = await listen(address, front.serve, bounds=bounds, full=FULL)
             stream = await connect(listener.endpoint, timeout=5, idle=5)
@@ -208,7 +208,14 @@ def test_verdict_is_heard_where_it_falls_and_nothing_is_handed_on(sender, to, te
     for line, expected in zip(heard, answers, strict=False):
         assert line.startswith(expected)
     assert peering.hop.mails == []
-    assert len(peering.decided) == 1
+    assert [decision.verdict.action.takes for decision in peering.decided] == [False]
+
+
+def test_mail_given_up_by_rset_leaves_its_record():
+    peering = Peering()
+    gone = b"MAIL FROM:<a@a.example>\r\nRCPT TO:<never@b.example>\r\nRSET\r\n"
+    peering.say(b"EHLO c\r\n" + gone + gone + b"QUIT\r\n")
+    assert [decision.verdict.action for decision in peering.decided] == [Action.REJECT] * 2
 
 
 def test_refused_recipient_does_not_hinder_the_others():
@@ -325,6 +332,13 @@ def test_xclient_begins_the_visit_anew(tmp_path):
     assert peering.decided[0].session.peer.ip == "2001:db8::1"
 
 
+def test_login_of_xclient_is_in_the_record():
+    peering = Peering(trusted=(ipaddress.ip_network("127.0.0.1"),))
+    mail = b"MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n\r\n.\r\nQUIT\r\n"
+    peering.say(b"XCLIENT LOGIN=ann\r\nEHLO c\r\n" + mail)
+    assert peering.decided[0].session.login == Login("ann", "XCLIENT")
+
+
 def test_silent_peer_hears_a_421():
     assert Peering(idle=0.01).say(b"EHLO c\r\n")[-1].startswith(b"421 4.4.2 ")
 
@@ -355,7 +369,7 @@ def test_shutdown_says_421_to_who_is_there():
     peering = Peering()
 
     async def run():
-        front = SmtpFront(peering.serving, peering.door)
+        front = SmtpFrontEnd(peering.serving, peering.door)
         listener = await listen("inet:0@127.0.0.1", front.serve)
         stream = await connect(listener.endpoint, timeout=5, idle=5)
         assert (await stream.read()).startswith(b"220 ")
