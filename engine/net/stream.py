@@ -154,8 +154,12 @@ class Stream(asyncio.BufferedProtocol):
         if self._ended or self.tls is not None or not self._transport.can_write_eof():
             self._transport.close()
             return
-        self._transport.write_eof()
-        self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has reset the connection, and we were not told yet
+            self._transport.close()
+        else:
+            self._transport.resume_reading()
 
     # --- what asyncio calls
 

@@ -6,6 +6,9 @@ import asyncio
 import select
 import socket
 import ssl
+import struct
+import threading
+import time
 
 import pytest
 
@@ -159,6 +162,32 @@ def test_last_reply_survives_octets_that_nobody_read():
         return await asyncio.to_thread(stubborn, (endpoint.host, endpoint.port))
 
     assert talk(refuse, client) == b"554 go away\r\n"
+
+
+def test_peer_that_resets_while_we_close_is_no_trouble():
+    closed = []
+
+    async def leave(stream):
+        await stream.read()
+        reset.set()
+        while not gone.is_set():
+            time.sleep(0)  # noqa: ASYNC251
+        await stream.close()
+        closed.append(True)
+
+    def rude(address):
+        with socket.create_connection(address, timeout=5) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(b"QUIT")
+            reset.wait(5)
+        gone.set()
+
+    async def client(endpoint):
+        await asyncio.to_thread(rude, (endpoint.host, endpoint.port))
+
+    reset, gone = threading.Event(), threading.Event()
+    talk(leave, client)
+    assert closed == [True]
 
 
 def test_reading_goes_on_after_the_pause():
