@@ -30,7 +30,9 @@ _HOST = re.compile(
     rb"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://(?:[^/?#@\s]{0,300}@)?(\[[^\]]{1,60}|[^/:?#\s@]{1,255})"
 )
 _BLOCK = re.compile(rb"<(/?)(?:div|table|blockquote|ul|ol|dl|font|span|center|b|i)\b", re.I)
-_ENTITY = re.compile(rb"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z][a-zA-Z0-9]{1,31}));?")
+_ENTITY = re.compile(
+    rb"&(?:#([0-9]{1,7}(?![0-9]))|#[xX]([0-9a-fA-F]{1,6})|([a-zA-Z][a-zA-Z0-9]{1,31}));?"
+)
 _SIGNS = {
     "form": b"<form",
     "script": b"<script",
@@ -93,7 +95,7 @@ def _without(html: bytes, lower: bytes, opening: bytes, closing: bytes) -> bytes
         if end < 0:
             break
         kept.append(html[at:start])
-        at = end + len(closing)
+        at = end if closing.startswith(b"</") else end + len(closing)  # its tag goes later
     kept.append(html[at:])
     return b"".join(kept)
 
