@@ -21,7 +21,7 @@ from millrace.engine.net.dns import BudgetedDns, CachedDns, Resolver
 from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.plans import nodes_by_port
-from millrace.engine.ports import Clock, State
+from millrace.engine.ports import Clock, State, Store
 from millrace.engine.settings import Settings
 from millrace.engine.state.embedded import EmbeddedState
 from millrace.engine.state.redis import RedisState
@@ -59,7 +59,7 @@ class Services:
         self._resolver = resolver
         self.dns: CachedDns | None = None
         self.state: State | None = None
-        self.archive: Archive | None = None
+        self.store: Store | None = None
         self.scanner: ClamdScanner | None = None
         self.models: Models | None = None
         self._sockets: frozenset[str] = frozenset()
@@ -72,8 +72,8 @@ class Services:
             self.dns = CachedDns(self._make_resolver(), time.monotonic)
         if "state" in asked and self.state is None:
             self.state = open_state(self.settings)
-        if "store" in asked and self.archive is None:
-            self.archive = Archive(self.settings.at(self.settings.archive.path))
+        if "store" in asked and self.store is None:
+            self.store = Archive(self.settings.at(self.settings.archive.path))
         if "scanner" in asked and self.scanner is None:
             self.scanner = ClamdScanner()
         if "classifier" in asked:
@@ -96,11 +96,12 @@ class Services:
 
     def ports(self) -> dict[str, Any]:
         """What the filters of one mail may touch."""
-        dns = self.dns and BudgetedDns(self.dns, self.settings.dns.budget)
+        cache, budget = self.dns, self.settings.dns.budget
+        dns = BudgetedDns(cache, budget) if cache is not None else None
         return {
             "dns": dns,
             "state": self.state,
-            "store": self.archive,
+            "store": self.store,
             "scanner": self.scanner,
             "classifier": self.models,
             "clock": self.clock,
@@ -111,7 +112,7 @@ class Services:
         checks = [self._state_health()] if self.state is not None else []
         checks += [self._scanner_health(socket) for socket in sorted(self._sockets)]
         found = list(await asyncio.gather(*checks))
-        if self.archive is not None:
+        if self.store is not None:
             found.append(Health("archive", str(self.settings.at(self.settings.archive.path))))
         return found
 
@@ -135,8 +136,8 @@ class Services:
 
     async def close(self) -> None:
         """Write what is waiting and let go of everything."""
-        if self.archive is not None:
-            await self.archive.close()
+        if isinstance(self.store, Archive):
+            await self.store.close()
         if self.state is not None:
             await self.state.close()
         if self.dns is not None:

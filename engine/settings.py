@@ -120,7 +120,7 @@ class Limits:
 class Settings:
     """All of it.  `folder` is what relative paths count from; `origins` says who chose what."""
 
-    profile: Annotated[Profile, "development or production"] = "production"
+    profile: Annotated[Profile, "development or production"] = "development"
     pipelines: Annotated[Path, "the folder of pipelines; the shipped ones are found too"] = Path(
         "pipelines"
     )
@@ -195,7 +195,7 @@ class _Loader:
     def settings(self, path: Path | None) -> Settings:
         self._known_keys()
         outer = self._outer()
-        profile = str(outer.get("profile", ("production", ""))[0])
+        profile = str(outer.get("profile", (Settings().profile, ""))[0])
         chosen = self._layers(profile, outer)
         sections: dict[str, Any] = {
             name: self._section(name, cls, chosen) for name, cls in SECTIONS.items()

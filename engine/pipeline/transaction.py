@@ -279,12 +279,18 @@ class Transaction:
         self._decided = True
         self._serving.decided(self._decision(scope, verdict))
 
+    def decision(self) -> Decision:
+        """The record as it stands now, for whoever rehearses a mail."""
+        scope = self._mail or self._visit
+        return self._decision(scope, scope.verdict)
+
     def _decision(self, scope: Scope, verdict: Verdict) -> Decision:
         values = scope.values
         facts = scope.facts
         for entry in self._recipients:
             facts = {**entry.facts, **facts}
         message = values.get("message")
+        runs = {**self._refused.runs, **scope.runs} if self._refused else scope.runs
         return Decision(
             id=self.id,
             time=self._began,
@@ -298,7 +304,7 @@ class Transaction:
             terms=tuple(scope.terms),
             facts=facts,
             edits=self.edits if verdict.action.takes else (),
-            runs=tuple(scope.runs.get(n.name) or _not_reached(n) for n in self._plan.nodes),
+            runs=tuple(runs.get(n.name) or _not_reached(n) for n in self._plan.nodes),
             size=message.size if isinstance(message, Message) else 0,
             ms=self._spent * 1000,
         )

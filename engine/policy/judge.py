@@ -52,7 +52,8 @@ def first_match(rules: tuple[Rule, ...], values: Values) -> Rule | None:
 
 def verdict(rule: Rule, values: Values) -> Verdict:
     """What a rule that matched says, with its reply filled in."""
-    because = Because(rule.name, rule.why, rule.stage.name, str(rule.place))
+    place = f"{rule.place.file}:{rule.place.line}"
+    because = Because(rule.name, rule.why, rule.stage.name, place)
     return Verdict(rule.then, _reply(rule, values), because)
 
 

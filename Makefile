@@ -1,0 +1,44 @@
+# make install   the environment in .venv, with the command .venv/bin/millrace
+# make run       both doors on free ports, everything embedded, ready to be tried
+# make check     format, lint, types, floors
+# make test      all checks, then all tests; installs the servers that live tests need
+# make bench     CPU milliseconds a mail, mails a second, latencies
+#
+# Each may be run again and again; what is done is not done twice.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install run check test bench servers clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@echo "install: Python environment in $(VENV)"
+	@contrib/install-venv "$(PYTHON)" "$(VENV)"
+	@touch $(STAMP)
+	@echo "install: done, the command is $(BIN)/millrace"
+
+run: install
+	@$(BIN)/millrace run --demo
+
+servers:
+	@contrib/install-servers
+
+check: install
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache 2>&1 | tail -n 12
+	@$(BIN)/millrace check
+
+test: install servers check
+	@$(BIN)/pytest
+
+bench: install servers
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo
