@@ -22,7 +22,9 @@ def received(
 ) -> Field:
     """The field for one mail; `now` in Unix seconds."""
     said = _UNFIT.sub("?", helo.name) or "?"
-    seen = f"{_UNFIT.sub('?', peer.rdns) or 'unknown'} [{peer.ip or 'local'}]"
+    # RFC 5321 §4.1.3: the address literal of IPv6 carries its tag
+    literal = f"IPv6:{peer.ip}" if ":" in peer.ip else peer.ip or "local"
+    seen = f"{_UNFIT.sub('?', peer.rdns) or 'unknown'} [{literal}]"
     date = email.utils.format_datetime(datetime.datetime.fromtimestamp(now, datetime.UTC))
     value = (
         f"from {said} ({seen})\n"

@@ -26,6 +26,11 @@ def test_field_names_the_peer_ourselves_and_the_time():
     )
 
 
+def test_address_without_a_dot_carries_its_kind():
+    assert " (unknown [IPv6:2001:db8::7])" in text(peer=Peer("2001:db8::7"))
+    assert " (unknown [local])" in text(peer=Peer(""))
+
+
 @pytest.mark.parametrize(
     ("helo", "tls", "utf8", "word"),
     [
