@@ -85,9 +85,7 @@ def _notes(plan: Plan, node: Node) -> str:
 
 
 def _before(plan: Plan, node: Node) -> set[str]:
-    names = {other.name for other in plan.nodes}
-    asked = {key for given in node.givens for key in given.keys}
-    return names & (asked | (set(node.when.names) if node.when else set()))
+    return {other.name for other in plan.nodes} & node.asked
 
 
 def _edges(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.stage import Stage
 from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
-from millrace.engine.pipeline.plan import Given, Node, Plan, Scope, Step
+from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
 from millrace.engine.policy.expr import Expression, Misfit, compile_text
@@ -33,10 +33,18 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
     compiled = rules.load(policy, name, vocabulary(nodes))
     revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
     words = frozenset(_words(nodes, compiled))
-    steps = dict(_steps(nodes, compiled))
     listed = [entry.name for entry in spec.filters]
-    nodes = tuple(sorted(nodes, key=lambda node: listed.index(node.name)))
-    return Plan(spec.name, spec.title, nodes, steps, compiled, spec.deadline, revision, words)
+    return Plan(
+        name=spec.name,
+        title=spec.title,
+        nodes=tuple(sorted(nodes, key=lambda node: listed.index(node.name))),
+        steps=tuple(_step(nodes, compiled, stage) for stage in Stage),
+        recipient=_step(nodes, compiled, Stage.RCPT, recipient=True),
+        policy=compiled,
+        deadline=spec.deadline,
+        revision=revision,
+        words=words,
+    )
 
 
 def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
@@ -76,16 +84,12 @@ def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
             yield from part.names
 
 
-def _steps(nodes: tuple[Node, ...], policy: Policy) -> Iterator[tuple[tuple[Stage, bool], Step]]:
-    for stage in Stage:
-        for recipient in (False, True):
-            here = tuple(
-                n for n in nodes if n.stage == stage and (n.scope is Scope.RECIPIENT) == recipient
-            )
-            weights = () if recipient else tuple(w for w in policy.weights if w.stage == stage)
-            step = Step(here, weights, policy.rules_at(stage, recipient=recipient))
-            if step:
-                yield (stage, recipient), step
+def _step(
+    nodes: tuple[Node, ...], policy: Policy, stage: Stage, *, recipient: bool = False
+) -> Step:
+    here = tuple(n for n in nodes if n.stage == stage and (n.scope is Scope.RECIPIENT) == recipient)
+    weights = () if recipient else tuple(w for w in policy.weights if w.stage == stage)
+    return Step.of(here, weights, policy.rules_at(stage, recipient=recipient))
 
 
 class _Graph:
@@ -190,12 +194,22 @@ class _Graph:
             stage=stage,
             scope=scope,
             after=frozenset(n.name for n in earlier if n.stage == stage),
-            givens=tuple(self._given(ask) for ask in spec.contract.asks if ask.kind not in PORTS),
+            givens=tuple(
+                Given(ask.name, self._key(ask), ask.need == "one")
+                for ask in spec.contract.asks
+                if ask.kind not in PORTS and ask.need != "many"
+            ),
+            gathered=tuple(
+                Gathered(ask.name, tuple(self.givers.get(ask.kind, ())))
+                for ask in spec.contract.facts
+                if ask.need == "many"
+            ),
             ports=tuple((ask.name, PORTS[ask.kind]) for ask in spec.contract.ports),
             when=when,
             timeout=spec.timeout,
             on_error=spec.on_error,
             late=late,
+            label=stage.name,
         )
 
     def _scope(
@@ -212,11 +226,10 @@ class _Graph:
             return Scope.RECIPIENT
         return Scope.VISIT if stage <= Stage.HELO else Scope.MAIL
 
-    def _given(self, ask: Ask) -> Given:
+    def _key(self, ask: Ask) -> str:
         if ask.kind in SOURCES:
-            return Given(ask.name, (SOURCES[ask.kind].word,), ask.need == "one", many=False)
-        keys = tuple(self.givers.get(ask.kind, ()))
-        return Given(ask.name, keys, ask.need == "one", ask.need == "many")
+            return SOURCES[ask.kind].word
+        return next(iter(self.givers.get(ask.kind, ())), "")
 
     def _fault(self, spec: FilterSpec, sentence: str, hint: str) -> None:
         self.faults.append(Fault(sentence, hint, spec.place))

@@ -16,11 +16,9 @@ from millrace.engine.errors import Unavailable
 from millrace.engine.mail.finding import Fact, Finding
 from millrace.engine.mail.trace import Run, RunState
 from millrace.engine.mail.verdict import PASS, Because, Verdict, strictest
-from millrace.engine.pipeline.plan import Given, Node
+from millrace.engine.pipeline.plan import Node
 from millrace.engine.policy.judge import Term
 from millrace.engine.policy.rules import DEFAULT_REPLIES
-
-_MISSING = object()
 
 
 @dataclass(slots=True)
@@ -60,48 +58,83 @@ class Scope:
         return {name: values[name] for name in self.findings if isinstance(values.get(name), Fact)}
 
 
-async def run_node(node: Node, scope: Scope, ports: Mapping[str, Any], limit: float) -> None:
-    """Run one filter and put its finding into the scope; `limit` is what time is left."""
+def run_node(node: Node, scope: Scope, ports: Mapping[str, Any]) -> None:
+    """Run a filter that waits for nothing, and put its finding into the scope."""
+    arguments = _arguments(node, scope, ports)
+    if arguments is None:
+        return
+    began = time.perf_counter()
+    state: RunState = "ran"
+    try:
+        found = node.filter.run(**arguments)
+    except Exception as error:  # the wall around a filter: no mail stops the engine
+        state, found = "failed", _failed(node, error)
+    _conclude(node, scope, state, found, began)
+
+
+async def run_waiting_node(
+    node: Node, scope: Scope, ports: Mapping[str, Any], limit: float
+) -> None:
+    """Run a filter that waits for the world; `limit` is what time the mail has left."""
+    arguments = _arguments(node, scope, ports)
+    if arguments is None:
+        return
+    began = time.perf_counter()
+    state: RunState = "ran"
+    limit = min(node.timeout, limit)
+    try:
+        if limit <= 0:
+            raise TimeoutError
+        async with asyncio.timeout(limit):
+            found = await node.filter.run(**arguments)
+    except TimeoutError:
+        note = f"gave no answer within {max(limit, 0):.3g} s"
+        state, found = "timed-out", _trouble(node, note)
+    except Exception as error:  # the same wall
+        state, found = "failed", _failed(node, error)
+    _conclude(node, scope, state, found, began)
+
+
+def _arguments(node: Node, scope: Scope, ports: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `run` is called with; None when the filter is skipped, which is noted."""
     values = scope.values
     if node.when is not None and not node.when.run(values):
-        scope.runs[node.name] = Run(node.name, node.stage.name, "skipped", 0.0, "when is false")
-        return
+        _skip(node, scope, "when is false")
+        return None
     arguments: dict[str, Any] = {}
-    for given in node.givens:
-        value = _value(given, values)
-        if value is _MISSING:
-            note = f"there is no {given.parameter}"
-            scope.runs[node.name] = Run(node.name, node.stage.name, "skipped", 0.0, note)
-            return
-        arguments[given.parameter] = value
+    for parameter, key, needed in node.givens:
+        value = values.get(key)
+        if value is None and needed:
+            _skip(node, scope, f"there is no {parameter}")
+            return None
+        arguments[parameter] = value
+    for parameter, keys in node.gathered:
+        arguments[parameter] = tuple([values[key] for key in keys if key in values])
     for parameter, port in node.ports:
         arguments[parameter] = ports[port]
-    began = time.perf_counter()
-    state, finding = await _finding(node, arguments, min(node.timeout, limit))
+    return arguments
+
+
+def _skip(node: Node, scope: Scope, note: str) -> None:
+    scope.runs[node.name] = Run(node.name, node.label, "skipped", 0.0, note)
+
+
+def _conclude(node: Node, scope: Scope, state: RunState, found: Any, began: float) -> None:  # noqa: ANN401
+    finding = found if isinstance(found, Finding) else Finding(found)
+    name = node.name
     ms = (time.perf_counter() - began) * 1000
-    scope.runs[node.name] = Run(node.name, node.stage.name, state, ms, finding.note)
-    _note(node, scope, finding, failed=state != "ran")
-
-
-def _value(given: Given, values: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    if given.many:
-        return tuple(values[key] for key in given.keys if key in values)
-    for key in given.keys:
-        value = values.get(key)
-        if value is not None:
-            return value
-    return _MISSING if given.needed else None
-
-
-def _note(node: Node, scope: Scope, finding: Finding[Any], *, failed: bool) -> None:
-    scope.findings[node.name] = finding
+    scope.runs[name] = Run(name, node.label, state, ms, finding.note)
+    scope.findings[name] = finding
     if finding.fact is not None:
-        scope.values[node.name] = finding.fact
+        scope.values[name] = finding.fact
+    if finding.advice is not PASS:
+        _advise(node, scope, finding, failed=state != "ran")
+
+
+def _advise(node: Node, scope: Scope, finding: Finding[Any], *, failed: bool) -> None:
     advice = finding.advice
-    if advice is PASS:
-        return
     if advice.because is None:
-        because = Because(node.name, finding.note, node.stage.name)
+        because = Because(node.name, finding.note, node.label)
         advice = Verdict(advice.action, advice.reply, because)
     if failed:
         scope.failure = strictest(scope.failure, advice)
@@ -109,29 +142,14 @@ def _note(node: Node, scope: Scope, finding: Finding[Any], *, failed: bool) -> N
         scope.advice = strictest(scope.advice, advice)
 
 
-async def _finding(
-    node: Node, arguments: dict[str, Any], limit: float
-) -> tuple[RunState, Finding[Any]]:
-    try:
-        if node.contract.waits:
-            if limit <= 0:
-                raise TimeoutError
-            async with asyncio.timeout(limit):
-                found = await node.filter.run(**arguments)
-        else:
-            found = node.filter.run(**arguments)
-    except TimeoutError:
-        return "timed-out", _trouble(node, f"gave no answer within {limit:.3g} s")
-    except Unavailable as error:
-        return "failed", _trouble(node, str(error))
-    except Exception as error:  # the wall around a filter: no mail stops the engine
-        return "failed", _trouble(node, f"{type(error).__name__}: {error}")
-    return "ran", found if isinstance(found, Finding) else Finding(found)
+def _failed(node: Node, error: Exception) -> Finding[Any]:
+    words = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+    return _trouble(node, words)
 
 
 def _trouble(node: Node, note: str) -> Finding[Any]:
     action = node.on_error
     if action is None:
         return Finding(note=note)
-    because = Because(node.name, f"{node.name} could not answer", node.stage.name)
+    because = Because(node.name, f"{node.name} could not answer", node.label)
     return Finding(note=note, advice=Verdict(action, DEFAULT_REPLIES.get(action), because))

@@ -33,7 +33,7 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.trace import Run
 from millrace.engine.mail.verdict import PASS, Verdict
 from millrace.engine.pipeline.plan import Node, Plan, Step
-from millrace.engine.pipeline.run import Scope, run_node
+from millrace.engine.pipeline.run import Scope, run_node, run_waiting_node
 from millrace.engine.policy import judge
 from millrace.engine.policy.decision import Decision, RecipientDecision
 from millrace.engine.ports import Clock
@@ -110,7 +110,7 @@ class Transaction:
 
     async def _visit_stage(self, stage: Stage) -> Verdict:
         self._clean()
-        verdict = await self._arrive(stage, self._visit)
+        verdict = await self._arrive(self._plan.steps[stage], self._visit)
         if verdict.refuses:
             self._began, self.id = self._serving.clock.now(), self._id
             self._finish(self._visit, verdict)
@@ -148,12 +148,11 @@ class Transaction:
     async def rcpt(self, recipient: Recipient) -> Verdict:
         """One recipient; a refusal is of this recipient alone."""
         mail = self._begun()
-        if not self._plan.step(Stage.RCPT, recipient=True):
+        if not self._plan.recipient:
             return self._take(recipient, PASS, {})
         scope = mail.child()
         scope.values["recipient"] = recipient
-        await self._arrive(Stage.RCPT, scope, recipient=True)
-        verdict = scope.verdict
+        verdict = await self._arrive(self._plan.recipient, scope)
         own = {name: fact for name, fact in scope.facts.items() if name not in mail.findings}
         if verdict.refuses:
             self._refused = scope
@@ -193,15 +192,14 @@ class Transaction:
         mail = self._begun()
         began = time.perf_counter()
         mail.values["verdict"] = replace(mail.verdict, score=judge.score(mail.terms))
-        nodes = self._plan.step(Stage.SETTLED).nodes
-        await self._nodes(tuple(n for n in nodes if not n.late), mail)
+        step = self._plan.steps[Stage.SETTLED]
+        await self._nodes(step, mail)
         self.edits = tuple(self._edits(mail))
-        late = tuple(n for n in nodes if n.late)
-        if not mail.verdict.refuses:
+        if step.late and not mail.verdict.refuses:
             values = mail.values
             self.edited = edited(values["envelope"], values["message"], self.edits)
             values["edited"] = self.edited
-            await self._nodes(late, mail)
+            await self._in_turn(step.late, mail)
         self._spent += time.perf_counter() - began
         verdict = mail.verdict
         self._finish(mail, verdict)
@@ -226,32 +224,44 @@ class Transaction:
 
     async def _mail_stage(self, stage: Stage) -> Verdict:
         mail = self._begun()
-        verdict = await self._arrive(stage, mail)
+        verdict = await self._arrive(self._plan.steps[stage], mail)
         if verdict.refuses:
             self._finish(mail, verdict)
         return verdict
 
-    async def _arrive(self, stage: Stage, scope: Scope, *, recipient: bool = False) -> Verdict:
-        step = self._plan.step(stage, recipient=recipient)
+    async def _arrive(self, step: Step, scope: Scope) -> Verdict:
         if step:
             began = time.perf_counter()
-            await self._nodes(step.nodes, scope)
+            await self._nodes(step, scope)
             self._judge(step, scope)
             self._spent += time.perf_counter() - began
         return scope.verdict
 
-    async def _nodes(self, nodes: tuple[Node, ...], scope: Scope) -> None:
+    async def _nodes(self, step: Step, scope: Scope) -> None:
         """Run them, those that wait for something side by side."""
-        ports, left = self._ports, self._plan.deadline - self._spent
-        if sum(node.contract.waits for node in nodes) < 2:
-            for node in nodes:
-                await run_node(node, scope, ports, left)
+        if not step.side_by_side:
+            await self._in_turn(step.nodes, scope)
             return
         async with asyncio.TaskGroup() as group:
             tasks: dict[str, asyncio.Task[None]] = {}
-            for node in nodes:  # topological order: predecessors exist already
+            for node in step.nodes:  # topological order: predecessors exist already
                 earlier = [tasks[name] for name in node.after if name in tasks]
-                tasks[node.name] = group.create_task(_run_after(earlier, node, scope, ports, left))
+                tasks[node.name] = group.create_task(self._run_after(earlier, node, scope))
+
+    async def _in_turn(self, nodes: tuple[Node, ...], scope: Scope) -> None:
+        for node in nodes:
+            if node.contract.waits:
+                await run_waiting_node(node, scope, self._ports, self._left())
+            else:
+                run_node(node, scope, self._ports)
+
+    async def _run_after(self, earlier: list[asyncio.Task[None]], node: Node, scope: Scope) -> None:
+        if earlier:
+            await asyncio.wait(earlier)
+        await self._in_turn((node,), scope)
+
+    def _left(self) -> float:
+        return self._plan.deadline - self._spent
 
     def _judge(self, step: Step, scope: Scope) -> None:
         if step.weights:
@@ -316,16 +326,4 @@ class Transaction:
 
 
 def _not_reached(node: Node) -> Run:
-    return Run(node.name, node.stage.name, "not-reached")
-
-
-async def _run_after(
-    earlier: list[asyncio.Task[None]],
-    node: Node,
-    scope: Scope,
-    ports: Mapping[str, Any],
-    left: float,
-) -> None:
-    if earlier:
-        await asyncio.wait(earlier)
-    await run_node(node, scope, ports, left)
+    return Run(node.name, node.label, "not-reached")

@@ -68,11 +68,11 @@ def wants(plan: Plan) -> wire.Wants:
     if plan.wants("message") or plan.wants("edited"):
         events.add(Command.BODY)
     steps = {
-        Command.CONNECT: plan.step(Stage.CONNECT).answers,
-        Command.HELO: plan.step(Stage.HELO).answers,
-        Command.MAIL: plan.step(Stage.MAIL).answers,
-        Command.RCPT: plan.step(Stage.RCPT, recipient=True).answers,
-        Command.END_OF_HEADERS: plan.step(Stage.HEADERS).answers,
+        Command.CONNECT: plan.steps[Stage.CONNECT].answers,
+        Command.HELO: plan.steps[Stage.HELO].answers,
+        Command.MAIL: plan.steps[Stage.MAIL].answers,
+        Command.RCPT: plan.recipient.answers,
+        Command.END_OF_HEADERS: plan.steps[Stage.HEADERS].answers,
     }
     return wire.Wants(
         events=frozenset(events),
