@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def cat(config: Path | None, overrides: tuple[str, ...], mail: str) -> int:
         words = f"{len(found)} mails are called so" if found else "no mail is called so"
         click.echo(f"{mail}: {words}; `millrace archive list` shows all", err=True)
         return 1
-    click.get_binary_stream("stdout").write(kept.content(found.pop()))
+    sys.stdout.buffer.write(kept.content(found.pop()))
     return 0
 
 
