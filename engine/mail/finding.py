@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from millrace.engine.mail.edits import Edit
-from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
+from millrace.engine.mail.verdict import PASS as PASS
+from millrace.engine.mail.verdict import Action, Reply, Verdict
 
 
 class Fact:
