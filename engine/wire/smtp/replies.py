@@ -9,6 +9,7 @@ Fails: `ReplyReader.take` raises ProtocolError for what is no reply, for more th
 
 from __future__ import annotations
 
+import functools
 import re
 
 from millrace.engine.errors import ProtocolError
@@ -21,6 +22,7 @@ _LINE = re.compile(r"([2-5]\d\d)([ -]|\Z)(.*)", re.S)
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?: |\Z)")
 
 
+@functools.lru_cache(maxsize=512)  # the same few answers all day
 def encode(reply: Reply, utf8: bool = False) -> bytes:
     """The bytes of a reply; what is not ASCII becomes "?" unless the peer asked for UTF-8."""
     lines = reply.lines

@@ -112,7 +112,7 @@ def split(raw: bytes, at: int) -> list[bytes]:
     return [piece for piece in (raw[:at], raw[at:]) if piece]
 
 
-def compare(name: str, cut) -> None:
+def assert_same(name: str, cut) -> None:
     options, turns = read(name)
     server = server_for(options)
     for turn in turns:
@@ -126,15 +126,15 @@ def compare(name: str, cut) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_server_says_what_the_transcript_says(name):
-    compare(name, lambda raw: [raw] if raw else [])
+    assert_same(name, lambda raw: [raw] if raw else [])
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "whole" not in read(n)[0]])
 def test_bytes_cut_anywhere_give_the_same_conversation(name):
-    compare(name, lambda raw: [raw[i : i + 1] for i in range(len(raw))])
+    assert_same(name, lambda raw: [raw[i : i + 1] for i in range(len(raw))])
     longest = max(len(turn.sent) for turn in read(name)[1])
     for at in range(1, longest):
-        compare(name, lambda raw, at=at: split(raw, at))
+        assert_same(name, lambda raw, at=at: split(raw, at))
 
 
 def conversation(server: SmtpServer, raw: bytes, step: int = 0) -> tuple[list[bytes], bytes]:
