@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from millrace.engine.errors import ProtocolError, Unavailable
-from millrace.engine.mail.edits import Edited, field_of
-from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.edits import Edited, edited, field_of
+from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Peer, Tls
@@ -65,6 +65,7 @@ class Conversation:
         self._met = PASS  # the verdict on the peer
         self._visit = PASS  # and with its greeting
         self._tls: Tls | None = None
+        self._sender = Sender(None)
         self._begin_nothing()
 
     def _begin_nothing(self) -> None:
@@ -135,8 +136,8 @@ class Conversation:
         self._tls, self._utf8 = tls, said.utf8
         verdict = await self._tell()
         if not verdict.refuses:
-            sender = Sender(said.address, said.options)
-            verdict = await self._tx.mail(sender, tls=tls, login=self._origin.login)
+            self._sender = Sender(said.address, said.options)
+            verdict = await self._tx.mail(self._sender, tls=tls, login=self._origin.login)
         self._discards = verdict.action is Action.DISCARD
         return _refusal(verdict)
 
@@ -177,7 +178,7 @@ class Conversation:
             verdict = await self._tx.message(message)
             if not verdict.refuses:
                 verdict = await self._tx.settle()
-            return _refusal(verdict) or await self._hand_on(verdict)
+            return _refusal(verdict) or await self._hand_on(verdict, message)
         finally:
             self.gone()
 
@@ -187,10 +188,12 @@ class Conversation:
         self._begin_nothing()
         self._origin = self._client
 
-    async def _hand_on(self, verdict: Verdict) -> Reply | None:
-        edited = self._tx.edited
-        if verdict.refuses or edited is None or not edited.envelope.recipients:
+    async def _hand_on(self, verdict: Verdict, message: Message) -> Reply | None:
+        if verdict.refuses:  # discarded
             return None
+        mail = self._edited(message)
+        if not mail.envelope.recipients:
+            return None  # an edit removed them all
         taken = Reply(250, "2.0.0", f"Taken as {self._tx.id}")
         hop, held = self._house.hop, self._house.quarantine
         fields = [self._received()]
@@ -198,13 +201,20 @@ class Conversation:
             rule = verdict.because.rule if verdict.because else ""
             fields += [] if held else [field_of("X-Millrace-Quarantine", rule)]
             hop = held or hop
-        return await self._deliver(hop, edited, fields) or taken
+        return await self._deliver(hop, mail, fields) or taken
 
-    async def _deliver(self, hop: NextHop, edited: Edited, fields: list[Field]) -> Reply | None:
-        mail = edited.message
+    def _edited(self, message: Message) -> Edited:
+        # a plan in which nobody asks for the edited mail leaves the edits to us
+        if self._tx.edited is not None:
+            return self._tx.edited
+        envelope = Envelope(self._tx.id, self._sender, self._tx.recipients)
+        return edited(envelope, message, self._tx.edits)
+
+    async def _deliver(self, hop: NextHop, taken: Edited, fields: list[Field]) -> Reply | None:
+        mail = taken.message
         message = Message(Headers([*fields, *mail.headers]), mail.body, mail.separator)
         try:
-            reply = (await hop.deliver(edited.envelope, message)).reply
+            reply = (await hop.deliver(taken.envelope, message)).reply
         except Unavailable as error:
             _log.warning("%s is not delivered: %s", self._tx.id, error)
             return _AWAY

@@ -11,7 +11,7 @@ import pytest
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Unavailable
-from millrace.engine.mail.edits import AddHeader
+from millrace.engine.mail.edits import AddHeader, Edited
 from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.finding import Fact, Finding
 from millrace.engine.mail.message import Message
@@ -83,9 +83,17 @@ FILTERS = {
 }
 
 
-def plan():
-    text = "".join(f'[[filter]]\nuse = "{name}"\n' for name in FILTERS)
-    pipeline = spec.load(Document(text, "test.toml"), "test", FILTERS.__getitem__)
+@dataclass(frozen=True, slots=True)
+class AtLast:
+    def run(self, edited: Edited) -> Nothing:
+        return Nothing()
+
+
+def plan(names=tuple(FILTERS)):
+    text = "".join(f'[[filter]]\nuse = "{name}"\n' for name in names)
+    pipeline = spec.load(
+        Document(text, "test.toml"), "test", (FILTERS | {"at_last": AtLast}).__getitem__
+    )
     return compile_plan(pipeline, Document("", "policy.toml"), "policy")
 
 
@@ -187,6 +195,15 @@ def test_mail_is_judged_edited_stamped_and_handed_on():
     assert lines[4].endswith(b" client.example c.example")
     assert body == b".dot\r\n"
     assert [d.verdict.action for d in peering.decided] == [Action.PASS]
+
+
+def test_plan_with_a_filter_for_edited_mail_hands_on_the_same():
+    plain, late = Peering(), Peering()
+    late.serving.plan = plan((*FILTERS, "at_last"))
+    for peering in (plain, late):
+        assert peering.mail()[-1].startswith("250 2.0.0 Taken as ")
+    first, second = plain.hop.mails[0][1], late.hop.mails[0][1]
+    assert first.count(b"X-Seen") == second.count(b"X-Seen") == 1
 
 
 @pytest.mark.parametrize(
