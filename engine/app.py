@@ -199,6 +199,7 @@ class App:
             limits=Limits(size=limits.message, recipients=limits.recipients),
             tls=_tls_context(each, self.settings),
             trusted=_networks(each.trusted),
+            spool_above=limits.spool_above,
         )
 
     async def _open_http(self) -> Accepting:

@@ -31,6 +31,10 @@ class Body:
         self._file = spool
         self.size = size if spool is not None else len(data)
 
+    def __del__(self) -> None:
+        if self._file is not None:  # a spool file ends with its last reader
+            self._file.close()
+
     @property
     def spooled(self) -> bool:
         """Whether it lies in a file."""
@@ -80,6 +84,10 @@ class BodyWriter:
         self._directory = directory
         self.size = 0
 
+    def __del__(self) -> None:
+        if self._file is not None:  # the mail was aborted
+            self._file.close()
+
     def write(self, chunk: bytes) -> None:
         """Add a piece; moves to a file when the limit is passed."""
         self.size += len(chunk)
@@ -96,7 +104,8 @@ class BodyWriter:
         """The body as it is now; the writer is spent."""
         if self._file is not None:
             self._file.flush()
-            return Body(spool=self._file, size=self.size)
+            spool, self._file = self._file, None
+            return Body(spool=spool, size=self.size)
         return Body(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
 
 

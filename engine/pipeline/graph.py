@@ -64,6 +64,7 @@ def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     return words
 
 
+_RESERVED = frozenset({source.word for source in SOURCES.values()} | {"score", "not", "and", "or"})
 _HIDDEN = ("headers", "verdict", "edited", "envelope")
 
 
@@ -106,6 +107,12 @@ class _Graph:
         self.placed: dict[str, Node] = {}
 
     def nodes(self) -> tuple[Node, ...]:
+        for spec in self.spec.filters:
+            if spec.name in _RESERVED:
+                sentence = (
+                    f"a filter cannot be called '{spec.name}', which names a part of the mail"
+                )
+                self._fault(spec, sentence, 'Give it another name: name = "…".')
         whens = {f.name: self._when(f) for f in self.spec.filters}
         edges = {f.name: self._before(f, whens[f.name]) for f in self.spec.filters}
         self._refuse_faults()

@@ -1,0 +1,34 @@
+"""Live tests need root (Postfix's own users) and the servers of contrib/install-servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from live.parties import clamd
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/live/" in str(item.path):
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def root() -> None:
+    """Skip, or fail in CI, where the tests may not start an MTA."""
+    if os.getuid() != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("live tests start a Postfix of their own, which needs root")
+        pytest.skip("live tests start a Postfix of their own, which needs root")
+
+
+@pytest.fixture(scope="session")
+def clamd_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running clamd that knows EICAR."""
+    process, socket = clamd(tmp_path_factory.mktemp("clamd"))
+    yield socket
+    process.terminate()
+    process.wait()
