@@ -12,6 +12,7 @@ import sys
 
 import click
 
+from millrace.engine.document import nearest
 from millrace.engine.errors import Misconfigured, Unavailable
 
 OK, NO, WRONG, AWAY = 0, 1, 2, 3
@@ -44,6 +45,17 @@ class Commands(click.Group):
         module, _, name = where.partition(":")
         found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which command was probably meant."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            near = nearest(name, COMMANDS)
+            hint = f"; did you mean '{near}'?" if near else "; `millrace --help` lists them"
+            raise click.UsageError(f"there is no command '{name}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def _version() -> str:

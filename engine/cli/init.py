@@ -10,6 +10,7 @@ import click
 from millrace.engine.plans import shelf_folder
 
 TEMPLATE = Path(__file__).parent / "templates" / "millrace.toml"
+DATA = "/var/lib/millrace"
 SHIPPED = {
     "pipelines/inbound.toml": shelf_folder("pipelines") / "inbound.toml",
     "policies/default.toml": shelf_folder("policies") / "default.toml",
@@ -50,6 +51,12 @@ def init(folder: Path, force: bool) -> int:
 
 def files(folder: Path) -> Iterator[tuple[Path, str]]:
     """What stands in a new folder."""
-    yield folder / "millrace.toml", TEMPLATE.read_text("utf-8")
+    text = TEMPLATE.read_text("utf-8")
+    if folder.absolute().is_relative_to("/etc"):  # a service writes nothing there
+        for name in ("state.db", "archive", "decisions.jsonl"):
+            text = text.replace(f'"{name}"', f'"{DATA}/{name}"').replace(
+                f":{name}", f":{DATA}/{name}"
+            )
+    yield folder / "millrace.toml", text
     for name, source in SHIPPED.items():
         yield folder / name, source.read_text("utf-8")

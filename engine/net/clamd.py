@@ -53,7 +53,7 @@ def _scan(message: Message, where: str, timeout: float) -> Scan:
     try:
         answer = _client(where, timeout).instream(_Reader(message.chunks()))
     except _TROUBLE as error:
-        raise Unavailable(f"clamd {where}", str(error) or type(error).__name__) from None
+        raise Unavailable(f"clamd {where}", _words(error)) from None
     status, name = (answer or {}).get("stream", ("", ""))
     if status == "OK":
         return Scan("", "clamd")
@@ -66,7 +66,12 @@ def _version(where: str, timeout: float) -> str:
     try:
         return str(_client(where, timeout).version())
     except _TROUBLE as error:
-        raise Unavailable(f"clamd {where}", str(error) or type(error).__name__) from None
+        raise Unavailable(f"clamd {where}", _words(error)) from None
+
+
+def _words(error: Exception) -> str:
+    plain = error.strerror if isinstance(error, OSError) else str(error)
+    return plain or str(error) or type(error).__name__
 
 
 # all that was seen to leave the package: its ConnectionError is no OSError

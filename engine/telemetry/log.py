@@ -17,6 +17,7 @@ from millrace.engine.policy.decision import Decision
 
 _encoder = msgspec.json.Encoder()
 _mail = logging.getLogger("millrace.mail")
+RECIPIENTS_MAX = 50  # in one line; the record has all
 _WORDS = {
     "pass": "accept",
     "tag": "tag",
@@ -84,7 +85,7 @@ def log_decision(decision: Decision) -> None:
         _WORDS[data["action"]],
         data["rule"] or "",
         data["sender"] or "<>",
-        data["recipients"],
+        _few(data["recipients"]),
         data["ip"] or "-",
         data["score"],
         data["ms"],
@@ -95,8 +96,7 @@ def log_decision(decision: Decision) -> None:
 
 def _line(decision: Decision) -> dict[str, Any]:
     because = decision.verdict.because
-    to = [str(entry.recipient) for entry in decision.recipients]
-    shown = ", ".join(to[:3]) + (f" and {len(to) - 3} more" if len(to) > 3 else "")
+    to = [str(entry.recipient) for entry in decision.recipients[:RECIPIENTS_MAX]]
     return {
         "id": decision.id,
         "action": decision.verdict.action.word,
@@ -105,7 +105,7 @@ def _line(decision: Decision) -> dict[str, Any]:
         "score": decision.total,
         "ms": round(decision.ms, 1),
         "sender": str(decision.sender) if decision.sender is not None else "",
-        "recipients": shown,
+        "recipients": to,
         "ip": decision.session.peer.ip,
         "helo": decision.session.helo.name if decision.session.helo else "",
         "size": decision.size,
@@ -114,6 +114,11 @@ def _line(decision: Decision) -> dict[str, Any]:
         "revision": decision.revision,
         "note": "; ".join(f"{r.name}: {r.note}" for r in decision.runs if r.state in _BROKEN),
     }
+
+
+def _few(addresses: list[str]) -> str:
+    more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
+    return ", ".join(addresses[:3]) + more
 
 
 _BROKEN = ("failed", "timed-out")
