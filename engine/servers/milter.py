@@ -91,7 +91,8 @@ class MilterFrontEnd:
         self._serving = dataclasses.replace(serving)  # its plan is this connection's
         self._bounds = bounds
         self._listener = listener
-        self._macros: dict[str, str] = {}
+        self._visit_macros: dict[str, str] = {}
+        self._mail_macros: dict[str, str] = {}
         self._transaction = Transaction(self._serving, listener)
         self.wants = wants(serving.plan)
         self._forget()
@@ -112,12 +113,17 @@ class MilterFrontEnd:
         if kind is wire.Header:
             self._note_header(event)  # type: ignore[arg-type]
         elif kind is wire.Macros:
-            self._macros |= event.values  # type: ignore[union-attr]
+            self._note_macros(event)  # type: ignore[arg-type]
         elif kind is wire.BodyChunk:
             self._note_body(event.data)  # type: ignore[union-attr]
         else:
             return kind is wire.Data or kind is wire.Unknown
         return True
+
+    def _note_macros(self, macros: wire.Macros) -> None:
+        # an MTA may tell of TLS at HELO alone, and mean all mails of the connection
+        of_visit = macros.stage in (Command.CONNECT, Command.HELO)
+        (self._visit_macros if of_visit else self._mail_macros).update(macros.values)
 
     def _note_header(self, field: wire.Header) -> None:
         self._octets += len(field.name) + len(field.value)
@@ -149,7 +155,9 @@ class MilterFrontEnd:
                 return await self._end_of_headers()
             case wire.EndOfMessage():
                 self._note_body(event.data)
-                return await self._end_of_message()
+                answer = await self._end_of_message()
+                self._mail_macros.clear()
+                return answer
             case wire.Abort() | wire.QuitNewConnection() | wire.Quit():
                 self.abort()
         return (Answer.CONTINUE,)
@@ -157,7 +165,7 @@ class MilterFrontEnd:
     def abort(self) -> None:
         """The mail ends here; the connection may go on."""
         self._transaction.abort()
-        self._macros.clear()
+        self._mail_macros.clear()
         self._forget()
 
     async def _mail(self, event: wire.MailFrom) -> Sequence[wire.Message]:
@@ -167,8 +175,8 @@ class MilterFrontEnd:
             self._serving.plan = self._shared.plan
         self._begun = True
         sender = Sender(_address(event.path), event.options)
-        tls, login = _tls(self._macros), _login(self._macros)
-        queue_id = self._macros.pop("i", "")
+        macros = self._visit_macros | self._mail_macros
+        tls, login, queue_id = _tls(macros), _login(macros), macros.get("i", "")
         return self._reply(await self._transaction.mail(sender, id=queue_id, tls=tls, login=login))
 
     def _covered(self, plan: Plan) -> bool:
@@ -210,7 +218,7 @@ class MilterFrontEnd:
 
     def _adopt_id(self) -> None:
         # Postfix names the queue file after the first recipient only
-        if queue_id := self._macros.get("i"):
+        if queue_id := self._mail_macros.get("i"):
             self._transaction.id = queue_id
 
     def _edits(self) -> list[wire.Message]:
