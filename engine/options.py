@@ -45,7 +45,7 @@ _OCTETS = {
     "MiB": 1 << 20,
     "GiB": 1 << 30,
 }
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_AMOUNT = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ def options_of(cls: type) -> tuple[Option, ...]:
 
 
 def _options(cls: type) -> Iterator[Option]:
+    if not dataclasses.is_dataclass(cls):
+        return  # a class without fields has no keys
     hints = get_type_hints(cls, include_extras=True)
     for entry in dataclasses.fields(cls):
         hint, words = hints[entry.name], ""

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from millrace.engine.ports import Answer, Question, RecordType
+from millrace.engine.document import Document
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.edits import Edited
+from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.message import Message
+from millrace.engine.mail.session import Helo, Peer
+from millrace.engine.mail.verdict import Verdict
+from millrace.engine.pipeline import spec
+from millrace.engine.pipeline.graph import compile_plan
+from millrace.engine.pipeline.plan import Plan
+from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.policy.decision import Decision
+from millrace.engine.ports import Answer, Question, Receipt, RecordType, Scan
 
 
 @dataclass
@@ -39,3 +53,82 @@ class FakeDns:
 
     async def ask_all(self, questions: Sequence[Question]) -> list[Answer]:
         return [await self.ask(name, kind) for name, kind in questions]
+
+
+@dataclass
+class FakeScanner:
+    """Finds what it was told to find, or is away; remembers what it was asked."""
+
+    found: str = ""
+    trouble: Exception | None = None
+    asked: list[tuple[str, float]] = field(default_factory=list)
+
+    async def scan(self, message: Message, socket: str, timeout: float) -> Scan:
+        self.asked.append((socket, timeout))
+        if self.trouble is not None:
+            raise self.trouble
+        return Scan(self.found, "fake")
+
+
+@dataclass
+class FakeStore:
+    """Keeps mails in a list, or refuses to."""
+
+    trouble: Exception | None = None
+    kept: list[tuple[Edited, float, float]] = field(default_factory=list)
+
+    async def keep(self, mail: Edited, now: float, keep_seconds: float) -> Receipt:
+        if self.trouble is not None:
+            raise self.trouble
+        self.kept.append((mail, now, keep_seconds))
+        raw = bytes(mail.message)
+        return Receipt(hashlib.sha256(raw).hexdigest(), len(raw))
+
+
+def plan_of(pipeline: str, policy: str = "", **filters: type) -> Plan:
+    """A plan from texts, whose filters are these classes by name."""
+    wired = spec.load(Document(pipeline, "line.toml"), "line", filters.__getitem__)
+    return compile_plan(wired, Document(policy, "law.toml"), "law")
+
+
+def uses(*names: str) -> str:
+    """The text of a pipeline that uses these filters, in this order."""
+    return "".join(f'[[filter]]\nuse = "{name}"\n' for name in names)
+
+
+class Walker:
+    """One connection through a plan, call by call; `records` are the decisions written."""
+
+    def __init__(self, plan: Plan, **ports: Any) -> None:
+        self.clock = ManualClock()
+        self.records: list[Decision] = []
+        self.serving = Serving(
+            plan, lambda: {"clock": self.clock, **ports}, self.clock, self.records.append
+        )
+        self.tx = Transaction(self.serving, "test")
+
+    async def greet(self, ip: str = "192.0.2.7", helo: str = "mx.example") -> Verdict:
+        verdict = await self.tx.connect(Peer(ip))
+        return verdict if verdict.refuses else await self.tx.helo(Helo(helo))
+
+    async def begin(self, sender: str = "a@b.example", **more: Any) -> Verdict:
+        return await self.tx.mail(Sender(Address.parse(sender)), **more)
+
+    async def to(self, recipient: str = "ann@example.net") -> Verdict:
+        address = Address.parse(recipient)
+        assert address is not None
+        return await self.tx.rcpt(Recipient(address))
+
+    async def content(self, raw: bytes = b"From: a@b.example\r\n\r\nhello\r\n") -> Verdict:
+        verdict = await self.tx.message(Message.parse(raw))
+        return verdict if verdict.refuses else await self.tx.settle()
+
+    async def whole(self, *recipients: str) -> Verdict:
+        """Greeting, one mail, and its end."""
+        steps = [self.greet, self.begin]
+        steps += [functools.partial(self.to, each) for each in recipients or ("ann@example.net",)]
+        for step in [*steps, self.content]:
+            verdict = await step()
+            if verdict.refuses:
+                break
+        return verdict

@@ -104,9 +104,16 @@ def contract(cls: Hashable) -> Contract:
     run = getattr(cls, "run", None)
     if run is None:
         raise ValueError("has no method run()")
-    hints = get_type_hints(run)
+    try:
+        hints = get_type_hints(run)
+    except (NameError, TypeError) as error:
+        raise ValueError(f"run() has an annotation that cannot be read: {error}") from None
     returned = hints.pop("return", None)
     parameters = list(inspect.signature(run).parameters.values())[1:]
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            bare = str(parameter.replace(annotation=parameter.empty))
+            raise ValueError(f"run() asks for '{bare}'; every ask is a parameter of its own")
     asks = tuple(_ask(parameter.name, hints.get(parameter.name)) for parameter in parameters)
     gives, advises = _gives(returned)
     return Contract(asks, gives, advises, inspect.iscoroutinefunction(run))
@@ -118,18 +125,23 @@ def _ask(name: str, hint: Any) -> Ask:  # noqa: ANN401 - an annotation, of any k
         kind, need = get_args(hint)[0], "many"
     elif get_origin(hint) in (Union, types.UnionType):
         kinds = [arg for arg in get_args(hint) if arg is not type(None)]
+        if len(kinds) > 1:
+            raise ValueError(f"run() asks for '{name}' of two kinds; one kind, or one and None")
         kind, need = kinds[0], "maybe"
     known = kind in SOURCES or kind in PORTS or (isinstance(kind, type) and issubclass(kind, Fact))
     if not known:
         shown = getattr(kind, "__name__", kind)
         raise ValueError(f"run() asks for '{name}: {shown}', which is no source, fact or port")
+    if need == "many" and not issubclass(kind, Fact):
+        raise ValueError(f"run() asks for many {kind.__name__}; only facts come in tuples")
     return Ask(name, kind, need)  # type: ignore[arg-type]
 
 
 def _gives(returned: Any) -> tuple[type | None, bool]:  # noqa: ANN401
     if get_origin(returned) is Finding:
         fact = get_args(returned)[0]
-        return (fact if isinstance(fact, type) and fact is not Fact else None), True
+        if isinstance(fact, type) and issubclass(fact, Fact):
+            return (fact if fact is not Fact else None), True
     if returned is Finding:
         return None, True
     if isinstance(returned, type) and issubclass(returned, Fact):

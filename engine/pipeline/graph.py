@@ -22,7 +22,7 @@ from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
-from millrace.engine.policy.expr import Expression, Misfit, compile_text
+from millrace.engine.policy.expr import Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
 from millrace.engine.policy.rules import Policy, Word
 
@@ -152,7 +152,7 @@ class _Graph:
             if other.contract.gives is not None and other.name != spec.name:
                 kinds[other.name] = Kind("record", record=other.contract.gives)
         try:
-            return compile_text(spec.when, kinds)
+            return compile_condition(spec.when, kinds)
         except Misfit as misfit:
             path = (*spec.path, "when")
             fault = self.spec.document.fault(
@@ -202,7 +202,7 @@ class _Graph:
             scope=scope,
             after=frozenset(n.name for n in earlier if n.stage == stage),
             givens=tuple(
-                Given(ask.name, self._key(ask), ask.need == "one")
+                Given(ask.name, self._key(ask, spec), ask.need == "one")
                 for ask in spec.contract.asks
                 if ask.kind not in PORTS and ask.need != "many"
             ),
@@ -233,10 +233,10 @@ class _Graph:
             return Scope.RECIPIENT
         return Scope.VISIT if stage <= Stage.HELO else Scope.MAIL
 
-    def _key(self, ask: Ask) -> str:
+    def _key(self, ask: Ask, spec: FilterSpec) -> str:
         if ask.kind in SOURCES:
             return SOURCES[ask.kind].word
-        return next(iter(self.givers.get(ask.kind, ())), "")
+        return next((name for name in self.givers.get(ask.kind, ()) if name != spec.name), "")
 
     def _fault(self, spec: FilterSpec, sentence: str, hint: str) -> None:
         self.faults.append(Fault(sentence, hint, spec.place))

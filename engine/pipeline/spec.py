@@ -74,9 +74,10 @@ class _Loader:
         filters = tuple(spec for spec in specs if spec is not None)
         self._unique(filters)
         deadline = self._seconds(("deadline",), data.get("deadline"), DEADLINE)
+        title = self._text(("title",), data.get("title", name), "names the pipeline")
+        policy = self._text(("policy",), data.get("policy", "default"), "names a policy")
         if self.faults:
             raise Misconfigured(*self.faults)
-        title, policy = str(data.get("title", name)), str(data.get("policy", "default"))
         return PipelineSpec(name, title, policy, deadline, filters, self.document)
 
     def _filter(self, path: Path_, table: dict[str, Any]) -> FilterSpec | None:
@@ -91,7 +92,7 @@ class _Loader:
             return None
         found = contract(cls)
         return FilterSpec(
-            name=str(table.get("name", table["use"])),
+            name=self._text((*path, "name"), table.get("name", table["use"]), "names the filter"),
             filter=made,
             contract=found,
             when=self._when(path, table),
@@ -115,11 +116,9 @@ class _Loader:
         return None
 
     def _when(self, path: Path_, table: dict[str, Any]) -> str | None:
-        when = table.get("when")
-        if when is not None and not isinstance(when, str):
-            self._fault((*path, "when"), "is a text in quotes that holds a condition", "", 0)
+        if "when" not in table:
             return None
-        return when
+        return self._text((*path, "when"), table["when"], "holds a condition")
 
     def _on_error(self, path: Path_, table: dict[str, Any], found: Contract) -> Action | None:
         # what was promised about taken mail (archive, signature) must not fail open
@@ -136,10 +135,19 @@ class _Loader:
         if value is None:
             return default
         try:
-            return seconds(value)
+            found = seconds(value)
+            if found <= 0:
+                raise Unfit("must be longer than nothing")
+            return found
         except Unfit as unfit:
             self._fault(path, f"{path[-1]}: {unfit}", "", 0)
             return default
+
+    def _text(self, path: Path_, value: object, purpose: str) -> str:
+        if isinstance(value, str) and value:
+            return value
+        self._fault(path, f"is a text in quotes that {purpose}", "", 0)
+        return ""
 
     def _only(self, path: Path_, table: dict[str, Any], known: tuple[str, ...]) -> None:
         for key in table:

@@ -31,7 +31,9 @@ from millrace.engine.policy.kinds import NUMBER, TEXT, TRUTH, Kind, fields_of
 
 TEXT_MAX = 4096
 DEPTH_MAX = 50
-_FROM = re.compile(r"\bfrom\b(?=\s*\.)")  # a keyword of Python's; `From` has the same width
+NUMBER_MAX = 1e15
+# `from` is a keyword of Python's; `From` has the same width.  Texts in quotes stay as they are.
+_FROM = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<![\w.])from(?=\s*\.)""", re.S)
 
 
 class Misfit(ValueError):
@@ -62,11 +64,19 @@ def compile_text(text: str, names: Mapping[str, Kind]) -> Expression:
     return Expression(text, kind, frozenset(compiler.used), run)
 
 
+def compile_condition(text: str, names: Mapping[str, Kind]) -> Expression:
+    """Compile a text that is true or false: a comparison, a truth, or whether a fact is there."""
+    found = compile_text(text, names)
+    if found.kind.word not in ("truth", "record"):
+        raise Misfit(f"is {found.kind.word}, not a condition", "Compare it.", 0, len(text))
+    return found
+
+
 def _parsed(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(_FROM.sub("From", text), mode="eval").body
+            return ast.parse(_FROM.sub(lambda m: m[1] or "From", text), mode="eval").body
     except SyntaxError as error:
         offset = max((error.offset or 1) - 1, 0)
         raise Misfit(*_advice(text, error.msg), offset) from None
@@ -105,6 +115,8 @@ class _Compiler:
         if isinstance(value, bool):
             return TRUTH, lambda values: value
         if isinstance(value, (int, float)):
+            if value > NUMBER_MAX:
+                raise self._misfit(node, "is too large a number")
             return NUMBER, lambda values: value
         if isinstance(value, str):
             return TEXT, lambda values: value
@@ -135,14 +147,20 @@ class _Compiler:
         return fields[attribute], _field_of(run, attribute)
 
     def _boolop(self, node: ast.BoolOp, depth: int) -> tuple[Kind, Run]:
-        runs = [self.compile(part, depth)[1] for part in node.values]
+        compiled = [self.compile(part, depth) for part in node.values]
+        for part, (kind, _) in zip(node.values, compiled, strict=True):
+            self._decides(part, kind)
+        runs = [run for _, run in compiled]
         if isinstance(node.op, ast.And):
             return TRUTH, _all(runs)
         return TRUTH, _any(runs)
 
     def _unaryop(self, node: ast.UnaryOp, depth: int) -> tuple[Kind, Run]:
         kind, run = self.compile(node.operand, depth)
+        if isinstance(node.op, ast.Invert):
+            raise self._misfit(node, f"'{self._shown(node)}' is not of this language", _ALLOWED)
         if isinstance(node.op, ast.Not):
+            self._decides(node.operand, kind)
             return TRUTH, lambda values: not run(values)
         self._numbers(node, kind)
         sign = operator.neg if isinstance(node.op, ast.USub) else operator.pos
@@ -178,6 +196,9 @@ class _Compiler:
         compiled = [self.compile(entry, depth) for entry in node.elts]
         if not compiled:
             raise self._misfit(node, "an empty list holds nothing to compare with")
+        kinds = {kind.word for kind, _ in compiled}
+        if len(kinds) > 1:
+            raise self._misfit(node, f"mixes {' and '.join(sorted(kinds))}")
         values = frozenset(run({}) for _, run in compiled)
         return Kind("list", item=compiled[0][0]), lambda _: values
 
@@ -235,6 +256,14 @@ class _Compiler:
             raise self._misfit(node, f"compares {left.word} with {right.word}")
         if left.word == "record":
             raise self._misfit(node, "compares a whole fact", "Name one of its fields.")
+        if left.word == "list":
+            raise self._misfit(node, "compares whole lists", "Write 'x' in LIST.")
+
+    def _decides(self, node: ast.expr, kind: Kind) -> None:
+        """Refuse a part of and, or, not that holds whatever the mail is."""
+        if kind.word == "choice" or (isinstance(node, ast.Constant) and kind is not TRUTH):
+            sentence = f"'{self._shown(node)}' is {kind.word}, not a condition"
+            raise self._misfit(node, sentence, "Compare it: a == 'x' or a == 'y', a in ['x', 'y'].")
 
     def _numbers(self, node: ast.expr, kind: Kind) -> None:
         if kind.word != "number":
@@ -302,7 +331,10 @@ def _compared(compare: Callable[[Any, Any], bool], left: Run, right: Run) -> Run
 def _computed(compute: Callable[[Any, Any], float], left: Run, right: Run) -> Run:
     def run(values: Values) -> float | None:
         a, b = left(values), right(values)
-        return None if a is None or b is None else compute(a, b)
+        try:
+            return None if a is None or b is None else compute(a, b)
+        except OverflowError:  # whole numbers of any length meet a float
+            return None
 
     return run
 

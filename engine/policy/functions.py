@@ -69,8 +69,9 @@ def _under(runs: list[Run], arguments: list[ast.expr]) -> Run:
     exact = frozenset(domains)
 
     def run(values: Values) -> bool:
-        name = runs[0](values)
-        return name is not None and (name in exact or name.endswith(suffixes))
+        found = runs[0](values)
+        name = found.lower().removesuffix(".") if found is not None else ""
+        return name in exact or name.endswith(suffixes)
 
     return run
 
@@ -82,10 +83,10 @@ def _within(runs: list[Run], arguments: list[ast.expr]) -> Run:
     ]
 
     def run(values: Values) -> bool:
-        text = runs[0](values)
-        if not text:
+        try:
+            address = ipaddress.ip_address(runs[0](values) or "")
+        except ValueError:  # absent, or no address: a HELO name may be either
             return False
-        address = ipaddress.ip_address(text)
         return any(address.version == net.version and address in net for net in networks)
 
     return run

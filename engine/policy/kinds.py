@@ -37,7 +37,6 @@ TRUTH = Kind("truth")
 
 _SIMPLE: dict[Any, Kind] = {
     str: TEXT,
-    bytes: TEXT,
     bool: TRUTH,
     int: NUMBER,
     float: NUMBER,

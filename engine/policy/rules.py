@@ -18,7 +18,7 @@ from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, Action, Reply
-from millrace.engine.policy.expr import Expression, Misfit, compile_text
+from millrace.engine.policy.expr import Expression, Misfit, compile_condition, compile_text
 from millrace.engine.policy.functions import Values
 from millrace.engine.policy.kinds import NUMBER, Kind
 
@@ -204,11 +204,11 @@ class _Loader:
             self._fault(path, "is a text in quotes that holds a condition", offset=0)
             return None
         try:
-            found = compile_text(text, {name: word.kind for name, word in self.words.items()})
+            names = {name: word.kind for name, word in self.words.items()}
+            compiles = compile_condition if condition and not number else compile_text
+            found = compiles(text, names)
             if number and found.kind.word != "number":
                 raise Misfit(f"add wants a number, this is {found.kind.word}", "", 0, len(text))
-            if condition and not number and found.kind.word in ("text", "number", "list"):
-                raise Misfit(f"is {found.kind.word}, not a condition", "Compare it.", 0, len(text))
         except Misfit as misfit:
             self._fault(path, misfit.sentence, misfit.hint, misfit.offset + shift, misfit.width)
             return None
