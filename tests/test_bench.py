@@ -1,0 +1,106 @@
+"""The bench measures honest mail: what it sends passes our own SPF, DKIM and DMARC."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from bench.__main__ import arguments
+from bench.contenders import CONTENDERS
+from bench.corpus import Corpus, make
+from bench.load import Script
+from bench.nameserver import answer
+from bench.report import Figure, Row, data, foot
+from dns import message as dns_message
+
+from millrace.engine.document import Document
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.message import Message
+from millrace.engine.mail.session import Helo, Peer
+from millrace.engine.net.dns import BudgetedDns, CachedDns
+from millrace.engine.net.zone import ZoneDns
+from millrace.engine.pipeline.graph import compile_plan
+from millrace.engine.pipeline.spec import load
+from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.policy.decision import Decision
+from millrace.engine.services import SystemClock
+from millrace.engine.wire import milter as wire
+
+AUTH = next(c.pipeline for c in CONTENDERS if c.name == "spf dkim dmarc")
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return make(40)
+
+
+def judged(corpus: Corpus) -> list[Decision]:
+    plan = compile_plan(load(Document(AUTH, "a.toml"), "a"), Document("", "p.toml"), "p")
+    dns = BudgetedDns(CachedDns(ZoneDns.of(corpus.zone), lambda: 0.0), lookups=10_000)
+    kept: list[Decision] = []
+    serving = Serving(
+        plan, lambda: {"dns": dns, "clock": SystemClock()}, SystemClock(), kept.append
+    )
+
+    async def walk() -> None:
+        for mail in corpus.mails:
+            transaction = Transaction(serving, "test")
+            await transaction.connect(Peer(mail.ip))
+            await transaction.helo(Helo(mail.host))
+            await transaction.mail(Sender(Address.parse(f"<{mail.sender}>")))
+            await transaction.rcpt(Recipient(Address.parse(mail.recipients[0])))
+            await transaction.message(Message.parse(mail.raw))
+            await transaction.settle()
+
+    asyncio.run(walk())
+    return kept
+
+
+def test_every_mail_of_the_corpus_passes_spf_dkim_and_dmarc(corpus):
+    results = [
+        tuple(decision.facts[name].result for name in ("spf", "dkim", "dmarc"))
+        for decision in judged(corpus)
+    ]
+    assert results == [("pass", "pass", "pass")] * len(corpus.mails)
+
+
+def test_the_corpus_is_signed_by_both_algorithms(corpus):
+    algorithms = {d.facts["dkim"].signatures[0].algorithm for d in judged(corpus)}
+    assert algorithms == {"rsa-sha256", "ed25519-sha256"}
+
+
+def test_the_same_seed_gives_the_same_mails(corpus):
+    assert make(40).mails == corpus.mails
+
+
+def test_a_script_ends_with_the_turn_that_brings_the_verdict(corpus):
+    client = wire.MilterClient()
+    server = wire.MilterServer(wire.Wants(frozenset(wire.Command), frozenset({wire.Command.RCPT})))
+    list(server.receive(client.open()))
+    list(client.receive(server.answer()))
+    turns = Script(corpus.mails[0], 0).turns(client)
+    awaited = [turn.command for turn in turns]
+    assert awaited[-1] is wire.Command.END_OF_MESSAGE
+    assert awaited.count(wire.Command.RCPT) == len(corpus.mails[0].recipients)
+
+
+def test_the_name_server_answers_from_the_zone(corpus):
+    name = next(iter(corpus.zone))
+    reply = dns_message.from_wire(answer(dns_message.make_query(name, "MX").to_wire(), corpus.zone))
+    assert reply.answer[0][0].to_text() == f"10 mail.{name}."
+    absent = dns_message.make_query("nobody.example", "A").to_wire()
+    assert dns_message.from_wire(answer(absent, corpus.zone)).rcode() == 3
+
+
+def test_quick_and_json_are_understood(tmp_path):
+    chosen = arguments(["--quick", "--json", str(tmp_path / "figures.json")])
+    assert chosen.quick
+    assert chosen.json.name == "figures.json"
+    assert not arguments([]).quick
+
+
+def test_a_missed_goal_is_said():
+    row = Row("full", 10, 1, 3.0, 1.0, 1.0, 1.0, 1.0, {"accept": 1}, 2.0)
+    assert "MISSED by 50 %" in foot([row])
+    assert data([row], [Figure("x", 1.0)])["rows"][0]["cpu_ms"] == 3.0
