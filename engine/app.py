@@ -104,14 +104,13 @@ class App:
             self.serving[name] = Serving(plan, ports, clock, self._decided)
         self._show_plans()
         self.metrics.watch(self._dns_counters, self._connections)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.stop, 0)  # a door that cannot open closes the others
             for each in self.settings.listener:
                 self.doors.append(await self._open(each))
             if self.settings.http.address:
                 self.doors.append(await self._open_http())
-        except BaseException:
-            await self.stop(0)
-            raise
+            undo.pop_all()
 
     async def stop(self, grace: float | None = None) -> None:
         """Take no new mail, let those under way end, write what is waiting."""

@@ -221,11 +221,14 @@ class _Loader:
             elif key in SECTIONS and not isinstance(value, dict):
                 self._fault((key,), f"'{key}' is a table, written [{key}]")
             elif key in SECTIONS:
-                names = [option.name for option in options_of(SECTIONS[key])]
-                for inner in value:
-                    if inner not in names:
-                        hint = meant(inner, names)
-                        self._fault((key, inner), f"unknown key '{inner}' in [{key}]", hint)
+                self._known_in(key, value)
+
+    def _known_in(self, section: str, table: Mapping[str, Any]) -> None:
+        names = [option.name for option in options_of(SECTIONS[section])]
+        for key in table:
+            if key not in names:
+                sentence = f"unknown key '{key}' in [{section}]"
+                self._fault((section, key), sentence, meant(key, names))
 
     def _outer(self) -> dict[str, tuple[Any, str]]:
         """What environment and command line say, converted, with its origin."""

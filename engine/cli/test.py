@@ -32,18 +32,17 @@ def test(
     Exit status 0 when all pass, 1 when one does not.
     """
     settings = read(config, overrides)
-    passed = failed = 0
+    outcomes = []
     for name in named or plans.names(settings, "pipelines"):
-        plan = plans.load_plan(settings, name, policy)
-        trial = plans.try_policy(settings, plan)
-        for outcome in trial.outcomes if trial else ():
-            if outcome.problem:
-                failed += 1
-                click.echo(f"FAILED  {outcome.case.place}  {outcome.case.name}")
-                click.echo(f"        {outcome.problem}")
-            else:
-                passed += 1
-                if verbose:
-                    click.echo(f"passed  {outcome.case.name}")
+        trial = plans.try_policy(settings, plans.load_plan(settings, name, policy))
+        outcomes += trial.outcomes if trial else ()
+    for outcome in outcomes:
+        if outcome.problem:
+            click.echo(f"FAILED  {outcome.case.place}  {outcome.case.name}")
+            click.echo(f"        {outcome.problem}")
+        elif verbose:
+            click.echo(f"passed  {outcome.case.name}")
+    failed = sum(bool(outcome.problem) for outcome in outcomes)
+    passed = len(outcomes) - failed
     click.echo(f"{passed} passed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0

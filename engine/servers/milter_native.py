@@ -29,11 +29,7 @@ async def serve(stream: Stream, serving: Serving, listener: str, bounds: Bounds)
     front = MilterFrontEnd(serving, listener, bounds)
     machine = wire.MilterServer(front.wants)
     try:
-        while data := await stream.read():
-            for event in machine.receive(data):
-                if not await _step(stream, machine, front, event):
-                    return
-            await stream.drain()
+        await _converse(stream, machine, front)
     except ProtocolError as error:
         _log.warning("%s: %s", listener, error)
     except (TimeoutError, ConnectionError):
@@ -42,6 +38,14 @@ async def serve(stream: Stream, serving: Serving, listener: str, bounds: Bounds)
         _log.exception("%s: connection ended by an error of ours", listener)
     finally:
         front.abort()
+
+
+async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFrontEnd) -> None:
+    while data := await stream.read():
+        for event in machine.receive(data):
+            if not await _step(stream, machine, front, event):
+                return
+        await stream.drain()
 
 
 async def _step(

@@ -128,14 +128,9 @@ class EmbeddedState:
 
 def _transaction(database: sqlite3.Connection, batch: list[_Asked]) -> list[Visit]:
     database.execute("begin immediate")
-    try:
+    with database:  # commits, or rolls back
         answers = [_visited(database, asked) for asked in batch]
         _sweep(database, batch[-1].now)
-        database.execute("commit")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("rollback")
-        raise
     return answers
 
 

@@ -18,7 +18,7 @@ import hashlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -134,14 +134,15 @@ class Archive:
     def _write(self) -> None:
         with contextlib.closing(self._connect()) as index:
             while (batch := self._batch()) is not None:
-                try:
-                    answers: list[Receipt | Unavailable] = list(self._commit(index, batch))
-                except (OSError, sqlite3.Error) as error:
-                    trouble = Unavailable(f"archive {self._folder}", str(error))
-                    answers = [trouble] * len(batch)
-                for asked, answer in zip(batch, answers, strict=True):
-                    with contextlib.suppress(RuntimeError):  # the loop has ended
-                        asked.loop.call_soon_threadsafe(_settle, asked.answer, answer)
+                _tell(batch, self._answers(index, batch))
+
+    def _answers(
+        self, index: sqlite3.Connection, batch: list[_Asked]
+    ) -> Sequence[Receipt | Unavailable]:
+        try:
+            return self._commit(index, batch)
+        except (OSError, sqlite3.Error) as error:
+            return [Unavailable(f"archive {self._folder}", str(error))] * len(batch)
 
     def _batch(self) -> list[_Asked] | None:
         first = self._asked.get()
@@ -261,14 +262,9 @@ _FORGET = (
 
 def _run(index: sqlite3.Connection, rows: list[tuple[str, tuple[object, ...]]]) -> None:
     index.execute("begin immediate")
-    try:
+    with index:  # commits, or rolls back
         for sql, values in rows:
             index.execute(sql, values)
-        index.execute("commit")
-    except BaseException:
-        if index.in_transaction:
-            index.execute("rollback")
-        raise
 
 
 def _has_content(index: sqlite3.Connection, sha256: str) -> bool:
@@ -286,6 +282,12 @@ def _entry_row(segment: str, at: int, entry: Entry) -> tuple[object, ...]:
     recipients = "\n".join(entry.recipients)
     who = (entry.id, entry.time, entry.sender, recipients)
     return (segment, at, *who, entry.sha256, entry.until)
+
+
+def _tell(batch: list[_Asked], answers: Sequence[Receipt | Unavailable]) -> None:
+    for asked, answer in zip(batch, answers, strict=True):
+        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
+            asked.loop.call_soon_threadsafe(_settle, asked.answer, answer)
 
 
 def _settle(future: asyncio.Future[Receipt], answer: Receipt | Unavailable) -> None:

@@ -196,7 +196,7 @@ def test_eight_clients_at_once_lose_and_double_nothing(site: Site) -> None:
         list(pool.map(client, range(8)))
     for number in range(8):
         for turn in range(5):
-            arrived(site, f"parallel-{number}-{turn}")
+            assert arrived(site, f"parallel-{number}-{turn}")
 
 
 def test_the_archive_holds_exactly_what_was_accepted(site: Site) -> None:
