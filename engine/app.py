@@ -36,7 +36,7 @@ from millrace.engine.services import Health, Services
 from millrace.engine.settings import Listener, Settings
 from millrace.engine.store.maildir import Maildir
 from millrace.engine.telemetry.journal import Journal
-from millrace.engine.telemetry.log import log_decision
+from millrace.engine.telemetry.log import Troubles, log_decision
 from millrace.engine.telemetry.metrics import CONTENT_TYPE, CacheCounters, Metrics
 from millrace.engine.wire.smtp import Limits
 
@@ -86,6 +86,7 @@ class App:
         self.serving: dict[str, Serving] = {}
         self._journal: Journal | None = None
         self._draining = False
+        self._troubles = Troubles()
 
     # --- life
 
@@ -148,6 +149,7 @@ class App:
     def _decided(self, decision: Decision) -> None:
         self.metrics.decided(decision)
         log_decision(decision)
+        self._troubles.note(decision.runs)
         if self._journal is not None:
             self._journal.write(decision.as_json())
 

@@ -8,6 +8,7 @@ import click
 
 from millrace.engine import plans
 from millrace.engine.cli.options import read, with_settings
+from millrace.engine.policy.trial import Outcome
 
 
 @click.command()
@@ -32,7 +33,7 @@ def test(
     Exit status 0 when all pass, 1 when one does not.
     """
     settings = read(config, overrides)
-    outcomes = []
+    outcomes: list[Outcome] = []
     for name in named or plans.names(settings, "pipelines"):
         trial = plans.try_policy(settings, plans.load_plan(settings, name, policy))
         outcomes += trial.outcomes if trial else ()

@@ -88,9 +88,8 @@ class _WholeSends(socket.socket):
 
 class _Unix(clamd.ClamdUnixSocket):  # type: ignore[misc]
     def _init_socket(self) -> None:
-        self.clamd_socket = _WholeSends(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.clamd_socket.settimeout(self.timeout)
-        self.clamd_socket.connect(self.unix_socket)
+        opened = _WholeSends(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.clamd_socket = _connected(opened, self.unix_socket, self.timeout)
 
 
 class _Tcp(clamd.ClamdNetworkSocket):  # type: ignore[misc]
@@ -98,9 +97,18 @@ class _Tcp(clamd.ClamdNetworkSocket):  # type: ignore[misc]
         family, kind, number, _, address = socket.getaddrinfo(
             self.host, self.port, type=socket.SOCK_STREAM
         )[0]
-        self.clamd_socket = _WholeSends(family, kind, number)
-        self.clamd_socket.settimeout(self.timeout)
-        self.clamd_socket.connect(address)
+        opened = _WholeSends(family, kind, number)
+        self.clamd_socket = _connected(opened, address, self.timeout)
+
+
+def _connected(opened: socket.socket, address: Any, timeout: float) -> socket.socket:  # noqa: ANN401
+    opened.settimeout(timeout)
+    try:
+        opened.connect(address)
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _client(where: str, timeout: float) -> Any:  # noqa: ANN401 - one of the two above

@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime
 import logging
 import sys
+from collections.abc import Iterable
 from typing import IO, Any
 
 import msgspec
 
+from millrace.engine.mail.trace import Run
 from millrace.engine.policy.decision import Decision
 
 _encoder = msgspec.json.Encoder()
@@ -80,7 +82,7 @@ def log_decision(decision: Decision) -> None:
         return
     data = _line(decision)
     _mail.info(
-        "%-14s %-8s %-16s %s → %s   %s   %.1f   %.0f ms%s",
+        "%-14s %-8s %-16s %s → %s   %s   %.1f   %.0f ms",
         data["id"],
         _WORDS[data["action"]],
         data["rule"] or "",
@@ -89,7 +91,6 @@ def log_decision(decision: Decision) -> None:
         data["ip"] or "-",
         data["score"],
         data["ms"],
-        f"   {data['note']}" if data["note"] else "",
         extra={"data": {"event": "mail", **data}},
     )
 
@@ -112,7 +113,6 @@ def _line(decision: Decision) -> dict[str, Any]:
         "listener": decision.session.listener,
         "pipeline": decision.pipeline,
         "revision": decision.revision,
-        "note": "; ".join(f"{r.name}: {r.note}" for r in decision.runs if r.state in _BROKEN),
     }
 
 
@@ -121,4 +121,22 @@ def _few(addresses: list[str]) -> str:
     return ", ".join(addresses[:3]) + more
 
 
+class Troubles:
+    """Says once that a filter cannot answer, and once that it does again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def note(self, runs: Iterable[Run]) -> None:
+        """Look at one mail's runs."""
+        for run in runs:
+            if run.state in _BROKEN and run.name not in self._known:
+                self._known[run.name] = run.note
+                _filters.warning("%s cannot answer: %s", run.name, run.note)
+            elif run.state == "ran" and run.name in self._known:
+                del self._known[run.name]
+                _filters.info("%s answers again", run.name)
+
+
 _BROKEN = ("failed", "timed-out")
+_filters = logging.getLogger("millrace.filters")

@@ -1,0 +1,203 @@
+"""The daemon composed: doors on port 0, pages, reload, and what it says of troubles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace.engine import settings as layers
+from millrace.engine.app import App
+from millrace.engine.errors import Misconfigured
+from millrace.engine.net.endpoint import Endpoint
+
+SETTINGS = """
+profile = "production"
+[[listener]]
+kind = "smtp"
+address = "inet:0@127.0.0.1"
+deliver = "maildir:Maildir"
+pipeline = "small"
+[http]
+address = "inet:0@127.0.0.1"
+[dns]
+zone = "zone.json"
+[log]
+decisions = "decisions.jsonl"
+"""
+PIPELINE = """
+policy = "own"
+[[filter]]
+use = "spf"
+[[filter]]
+use = "virus"
+socket = "/nowhere/clamd.ctl"
+"""
+POLICY = """
+[[rule]]
+name = "bad"
+when = "spf.result == 'fail'"
+then = "reject"
+"""
+MAIL = "From: a@b.example\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("pipelines", "policies"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "millrace.toml").write_text(SETTINGS)
+    (tmp_path / "pipelines" / "small.toml").write_text(PIPELINE)
+    (tmp_path / "policies" / "own.toml").write_text(POLICY)
+    (tmp_path / "zone.json").write_text(json.dumps({"no.example": {"TXT": ["v=spf1 -all"]}}))
+    return tmp_path
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[App]:
+    app = App(layers.load(folder / "millrace.toml"))
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.stop(1)
+
+
+def port(app: App, kind: str) -> int:
+    return next(Endpoint.parse(d.listener.address).port for d in app.doors if d.kind == kind)
+
+
+async def page(app: App, request: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port(app, "http"))
+    writer.write(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+async def send(app: App, sender: str) -> str:
+    """One mail by hand; the last reply."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port(app, "smtp"))
+    await reader.readline()
+    lines = ["HELO x.example", f"MAIL FROM:<{sender}>", "RCPT TO:<ann@c.example>", "DATA", MAIL]
+    last = b""
+    for line in lines:
+        writer.write(line.encode() + (b"" if line is MAIL else b"\r\n"))
+        last = await reader.readline()
+        if last[:1] in b"45":
+            break
+    writer.close()
+    await writer.wait_closed()
+    return last.decode()
+
+
+def test_a_mail_is_judged_delivered_and_recorded(folder: Path) -> None:
+    async def go() -> list[str]:
+        async with running(folder) as app:
+            return [await send(app, "a@no.example"), await send(app, "a@b.example")]
+
+    refused, taken = asyncio.run(go())
+    assert refused.startswith("550 5.7.1")
+    assert taken.startswith("250")
+    assert len(list((folder / "Maildir" / "new").iterdir())) == 1
+    records = [json.loads(line) for line in (folder / "decisions.jsonl").read_text().splitlines()]
+    assert [record["action"] for record in records] == ["reject", "pass"]
+
+
+def test_pages_tell_health_readiness_and_figures(folder: Path) -> None:
+    async def go() -> dict[str, tuple[int, str]]:
+        async with running(folder) as app:
+            await send(app, "a@b.example")
+            pages = ("/healthz", "/readyz", "/metrics", "/nothing")
+            return {name: await page(app, f"GET {name}") for name in pages}
+
+    told = asyncio.run(go())
+    assert told["/healthz"] == (200, "ok\n")
+    status, text = told["/readyz"]
+    data = json.loads(text)
+    assert (status, data["status"]) == (200, "degraded")
+    assert data["services"]["clamd"]["ok"] is False
+    assert 'millrace_mails_total{action="pass",pipeline="small"} 1.0' in told["/metrics"][1]
+    assert told["/nothing"][0] == 404
+
+
+def test_a_reload_swaps_a_good_policy_in_and_keeps_a_bad_one_out(folder: Path) -> None:
+    policy = folder / "policies" / "own.toml"
+
+    async def go() -> list[Any]:
+        async with running(folder) as app:
+            policy.write_text(POLICY.replace("'fail'", "'none'"))
+            told = [await page(app, "POST /reload"), await send(app, "a@b.example")]
+            policy.write_text(POLICY.replace("'fail'", "'fial'"))
+            return [*told, await page(app, "POST /reload"), await send(app, "a@b.example")]
+
+    swapped, refused_by_new, bad, still = asyncio.run(go())
+    assert (swapped[0], json.loads(swapped[1])["result"]) == (200, "swapped")
+    assert refused_by_new.startswith("550")
+    assert bad[0] == 409
+    assert "can never be 'fial'" in json.loads(bad[1])["problems"][0]
+    assert still.startswith("550")
+
+
+def test_a_red_test_keeps_a_policy_out(folder: Path) -> None:
+    case = '[[case]]\nname = "x"\ngiven = { spf = { result = "fail" } }\nexpect = "pass"\n'
+
+    async def go() -> tuple[int, str]:
+        async with running(folder) as app:
+            (folder / "policies" / "own.test.toml").write_text(case)
+            return await page(app, "POST /reload")
+
+    status, text = asyncio.run(go())
+    assert status == 409
+    assert "expected pass, got reject by rule bad" in text
+
+
+def test_a_filter_that_cannot_answer_is_named_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("millrace").propagate = True
+
+    async def go() -> None:
+        async with running(folder) as app:
+            for _ in range(3):
+                await send(app, "a@b.example")
+
+    with caplog.at_level(logging.WARNING, "millrace"):
+        asyncio.run(go())
+    told = [r.getMessage() for r in caplog.records if "cannot answer" in r.getMessage()]
+    assert told == ["virus cannot answer: clamd /nowhere/clamd.ctl: No such file or directory"]
+
+
+def test_without_a_listener_there_is_nothing_to_serve(folder: Path) -> None:
+    (folder / "millrace.toml").write_text('profile = "production"\n')
+
+    async def go() -> None:
+        async with running(folder):
+            pass
+
+    with pytest.raises(Misconfigured, match="nothing to serve"):
+        asyncio.run(go())
+
+
+def test_a_door_that_cannot_open_closes_the_others(folder: Path) -> None:
+    door = '[[listener]]\nkind = "smtp"\naddress = "inet:0@127.0.0.1"\ndeliver = "nowhere"\n'
+    text = SETTINGS.replace(
+        "[http]", door.replace("deliver", 'pipeline = "small"\ndeliver') + "[http]"
+    )
+    (folder / "millrace.toml").write_text(text)
+    app = App(layers.load(folder / "millrace.toml"))
+
+    async def go() -> None:
+        await app.start()
+
+    with pytest.raises(Misconfigured, match="no next hop"):
+        asyncio.run(go())
+    assert app.doors == []
