@@ -87,18 +87,34 @@ class _WholeSends(socket.socket):
 
 
 class _Unix(clamd.ClamdUnixSocket):  # type: ignore[misc]
+    clamd_socket: socket.socket | None = None
+
     def _init_socket(self) -> None:
         opened = _WholeSends(socket.AF_UNIX, socket.SOCK_STREAM)
         self.clamd_socket = _connected(opened, self.unix_socket, self.timeout)
 
+    def _close_socket(self) -> None:
+        _close(self)
+
 
 class _Tcp(clamd.ClamdNetworkSocket):  # type: ignore[misc]
+    clamd_socket: socket.socket | None = None
+
     def _init_socket(self) -> None:
         family, kind, number, _, address = socket.getaddrinfo(
             self.host, self.port, type=socket.SOCK_STREAM
         )[0]
         opened = _WholeSends(family, kind, number)
         self.clamd_socket = _connected(opened, address, self.timeout)
+
+    def _close_socket(self) -> None:
+        _close(self)
+
+
+def _close(client: _Unix | _Tcp) -> None:
+    # the package closes what it could not open, and its AttributeError would hide the reason
+    if client.clamd_socket is not None:
+        client.clamd_socket.close()
 
 
 def _connected(opened: socket.socket, address: Any, timeout: float) -> socket.socket:  # noqa: ANN401
