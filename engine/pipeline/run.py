@@ -66,7 +66,7 @@ def run_node(node: Node, scope: Scope, ports: Mapping[str, Any]) -> None:
     began = time.perf_counter()
     state: RunState = "ran"
     try:
-        found = node.filter.run(**arguments)
+        found = _kept(node, node.filter.run(**arguments))
     except Exception as error:  # the wall around a filter: no mail stops the engine
         state, found = "failed", _failed(node, error)
     _conclude(node, scope, state, found, began)
@@ -86,7 +86,7 @@ async def run_waiting_node(
         if limit <= 0:
             raise TimeoutError
         async with asyncio.timeout(limit):
-            found = await node.filter.run(**arguments)
+            found = _kept(node, await node.filter.run(**arguments))
     except TimeoutError:
         note = f"gave no answer within {max(limit, 0):.3g} s"
         state, found = "timed-out", _trouble(node, note)
@@ -119,8 +119,18 @@ def _skip(node: Node, scope: Scope, note: str) -> None:
     scope.runs[node.name] = Run(node.name, node.label, "skipped", 0.0, note)
 
 
-def _conclude(node: Node, scope: Scope, state: RunState, found: Any, began: float) -> None:  # noqa: ANN401
+def _kept(node: Node, found: Any) -> Finding[Any]:  # noqa: ANN401 - whatever a filter returns
+    """The finding, if it is what the signature promised; what reads the fact must not crash."""
     finding = found if isinstance(found, Finding) else Finding(found)
+    promised = node.contract.gives or Fact
+    if finding.fact is not None and not isinstance(finding.fact, promised):
+        raise TypeError(f"run() gave {type(finding.fact).__name__}, not {promised.__name__}")
+    return finding
+
+
+def _conclude(
+    node: Node, scope: Scope, state: RunState, finding: Finding[Any], began: float
+) -> None:
     name = node.name
     ms = (time.perf_counter() - began) * 1000
     scope.runs[name] = Run(name, node.label, state, ms, finding.note)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +77,7 @@ class Transaction:
         self._taken: list[Recipient] = []
         self._recipients: list[RecipientDecision] = []
         self._refused: Scope | None = None
+        self._own_edits: dict[str, list[Edit]] = {}  # of taken recipients, by filter
         self._spent = 0.0
         self._began = 0.0
         self._decided = False
@@ -128,10 +129,10 @@ class Transaction:
     ) -> Verdict:
         """A mail begins, on the plan that is in force now."""
         self._clean()
+        self._ports = self._serving.ports()
         if self._serving.plan is not self._plan:
             await self._replay()
         self._began = self._serving.clock.now()
-        self._ports = self._serving.ports()
         self.id = id or new_id(self._began)
         self._mail = self._visit.child()
         self._mail.values |= {"sender": sender, "tls": tls, "login": login}
@@ -141,9 +142,12 @@ class Transaction:
         """The plan changed during the visit: measure it again, so that no mail mixes two."""
         self._plan = self._serving.plan
         known = self._visit.values
-        await self.connect(known["peer"] if "peer" in known else Peer(""))
+        self._visit = self._connected = Scope({"peer": known.get("peer") or Peer("")})
+        await self._arrive(self._plan.steps[Stage.CONNECT], self._visit)
         if "helo" in known:
-            await self.helo(known["helo"])
+            self._visit = self._connected.child()
+            self._visit.values["helo"] = known["helo"]
+            await self._arrive(self._plan.steps[Stage.HELO], self._visit)
 
     async def rcpt(self, recipient: Recipient) -> Verdict:
         """One recipient; a refusal is of this recipient alone."""
@@ -158,8 +162,10 @@ class Transaction:
             self._refused = scope
             self._recipients.append(RecipientDecision(recipient, verdict, own))
             return verdict
-        for name in own:
-            mail.runs.setdefault(name, scope.runs[name])
+        for node in self._plan.recipient.nodes:
+            mail.runs.setdefault(node.name, scope.runs[node.name])
+            if node.name in scope.findings:
+                self._own_edits.setdefault(node.name, []).extend(scope.findings[node.name].edits)
         return self._take(recipient, verdict, own)
 
     def _take(self, recipient: Recipient, verdict: Verdict, facts: Mapping[str, Any]) -> Verdict:
@@ -273,13 +279,12 @@ class Transaction:
         if rule is not None:
             scope.ruling = judge.verdict(rule, scope.values)
 
-    def _edits(self, mail: Scope) -> list[Edit]:
-        return [
-            edit
-            for node in self._plan.nodes
-            if node.name in mail.findings
-            for edit in mail.findings[node.name].edits
-        ]
+    def _edits(self, mail: Scope) -> Iterator[Edit]:
+        """All edits in the order of the file; what each recipient asks for is asked once."""
+        for node in self._plan.nodes:
+            if node.name in mail.findings:
+                yield from mail.findings[node.name].edits
+            yield from dict.fromkeys(self._own_edits.get(node.name, ()))
 
     # --- the record
 
