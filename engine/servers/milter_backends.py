@@ -1,37 +1,46 @@
-"""Who speaks the milter protocol: the runtime that a listener's settings name."""
+"""Which runtime speaks the milter protocol at a door: the operator's `backend`.
+
+    native            our codec on asyncio (`milter_native`), the default
+    purepythonmilter  that library on our streams (`milter_pure`)
+    libmilter         Sendmail's library through pymilter (`milter_lib`), one for a process
+
+All three feed the same `MilterFrontEnd`.  The fallbacks are imported when they are asked
+for, and only then.
+
+Fails: `listen` raises Misconfigured for an address that is no good, a backend that does
+not exist or is not installed, and for a second libmilter in one process.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from millrace.engine.errors import Fault, Misconfigured
-from millrace.engine.net import listener as sockets
+from millrace.engine.net import listener
 from millrace.engine.net.stream import Stream
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.servers import milter_native
 from millrace.engine.servers.milter import Bounds
 
+BACKENDS = ("native", "purepythonmilter", "libmilter")
+
 
 class MilterListener(Protocol):
-    """An open door for MTAs, whichever runtime stands behind it."""
+    """An open milter door, whichever runtime stands behind it."""
 
     @property
     def address(self) -> str:
-        """The real address."""
-        ...
+        """Where it truly listens, `inet:PORT@HOST` or `unix:/path`."""
 
     @property
     def connections(self) -> int:
         """How many are open."""
-        ...
 
     def stop(self) -> None:
-        """Accept no more."""
-        ...
+        """Accept no more; what is open goes on."""
 
     async def close(self, grace: float = 0.0) -> None:
-        """End, after `grace` seconds at most."""
-        ...
+        """Stop, give open connections `grace` seconds to end, and end the rest."""
 
 
 async def listen(
@@ -41,15 +50,28 @@ async def listen(
     name: str,
     bounds: Bounds,
     *,
-    net_bounds: sockets.Bounds,
-    mode: int | None,
-    group: str,
+    net_bounds: listener.Bounds,
+    mode: int | None = None,
+    group: str = "",
 ) -> MilterListener:
-    """Open a door; raises `Misconfigured` for an address or a runtime that is not there."""
-    if backend != "native":
-        raise Misconfigured(Fault(f"the milter runtime '{backend}' is not installed"))
+    """Open a door; `name` is the listener's in records, `mode` and `group` are for "unix"."""
+    if backend == "libmilter":
+        from millrace.engine.servers import milter_lib
+
+        return milter_lib.start(
+            address, serving, name, bounds, net_bounds=net_bounds, mode=mode, group=group
+        )
+    if backend == "purepythonmilter":
+        from millrace.engine.servers import milter_pure
+
+        speak = milter_pure.serve
+    elif backend == "native":
+        speak = milter_native.serve
+    else:
+        fault = Fault(f"there is no milter backend '{backend}'", f"one of: {' '.join(BACKENDS)}")
+        raise Misconfigured(fault)
 
     async def serve(stream: Stream) -> None:
-        await milter_native.serve(stream, serving, name, bounds)
+        await speak(stream, serving, name, bounds)
 
-    return await sockets.listen(address, serve, bounds=net_bounds, mode=mode, group=group)
+    return await listener.listen(address, serve, bounds=net_bounds, mode=mode, group=group)
