@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from .noops import FILTERS
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_S = 60.0
 _DOOR = re.compile(r"listening milter inet:(\d+)@")
+BARE = ""  # in place of a pipeline: the yardstick
 _RUN = "import sys; from millrace.engine.cli import main; sys.exit(main())"
 _SETTINGS = """\
 pipelines = "."
@@ -80,21 +81,22 @@ def daemon(
     """Start one with this pipeline; DNS comes from servers, or from a zone file."""
     _write(folder, pipeline, servers, zone)
     command = [sys.executable, "-c", _RUN, "run", "--config", str(folder / "millrace.toml")]
+    if pipeline == BARE:
+        command = [sys.executable, "-m", "tests.bench.bare"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
     environment["PYTHONPATH"] = os.pathsep.join((str(folder), str(CHECKOUT)))
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-    ) as process:
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stderr=log,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        ) as process,
+    ):
         try:
-            port = _port(process)
-            drain = threading.Thread(target=_drain, args=(process, folder), daemon=True)
-            drain.start()
-            yield Daemon(process.pid, port)
+            yield Daemon(process.pid, _port(process, folder / "log"))
         finally:
             process.terminate()
 
@@ -115,26 +117,12 @@ def _write(folder: Path, pipeline: str, servers: str, zone: Zone | None) -> None
     (package / "entry_points.txt").write_text("\n".join(["[millrace.filters]", *points, ""]))
 
 
-def _port(process: subprocess.Popen[str]) -> int:
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
     """Read what it says until it is ready."""
-    assert process.stderr is not None
-    timer = threading.Timer(READY_S, process.kill)
-    timer.start()
-    port, said = 0, []
-    for line in process.stderr:
-        said.append(line)
-        if found := _DOOR.search(line):
-            port = int(found[1])
-        if line.strip() == "ready":
-            timer.cancel()
-            return port
-    timer.cancel()
-    raise RuntimeError("the daemon did not start:\n" + "".join(said))
-
-
-def _drain(process: subprocess.Popen[str], folder: Path) -> None:
-    """Keep its log, as a journal would."""
-    assert process.stderr is not None
-    with (folder / "log").open("w") as log:
-        for line in process.stderr:
-            log.write(line)
+    end = time.monotonic() + READY_S
+    while process.poll() is None and time.monotonic() < end:
+        said = log.read_text()
+        if "\nready\n" in said and (found := _DOOR.search(said)):
+            return int(found[1])
+        time.sleep(0.02)
+    raise RuntimeError("the daemon did not start:\n" + log.read_text())

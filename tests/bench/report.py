@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .contenders import Contender
+from .contenders import YARDSTICK, Contender
 from .daemon import Usage
 from .load import Outcome
 
@@ -85,15 +85,29 @@ def _goal(row: Row) -> str:
 
 
 def foot(rows: Sequence[Row]) -> str:
-    """Which goals are met; a goal counts for the busy daemon, where its core is full."""
-    told = []
+    """Which goals are met, where the daemon's core is full; beside it, what the yardstick says."""
     busiest = max((row.concurrency for row in rows), default=0)
-    for row in rows:
-        if row.goal_ms is not None and row.concurrency == busiest:
-            share = row.cpu_ms / row.goal_ms
-            word = "met" if share <= 1 else f"MISSED by {share * 100 - 100:.0f} %"
-            told.append(f"{row.name}: {row.cpu_ms:.2f} of {row.goal_ms:.2f} ms, {word}")
+    full = [row for row in rows if row.concurrency == busiest and row.goal_ms is not None]
+    slowness = next((r.cpu_ms / (r.goal_ms or 1) for r in full if r.name == YARDSTICK), 0.0)
+    told = [_verdict(row, slowness) for row in full if row.name != YARDSTICK]
+    if slowness:
+        told.append(
+            f"(the yardstick costs {slowness:.1f} times what it did on the machine of the goals)"
+        )
     return "\n" + "\n".join(told) + f"\n\n{'part':40} {'CPU µs':>9} {'goal':>6}"
+
+
+def _verdict(row: Row, slowness: float) -> str:
+    goal = row.goal_ms or 0.0
+    told = f"{row.name}: {row.cpu_ms:.2f} of {goal:.2f} ms, {_word(row.cpu_ms / goal)}"
+    if slowness:
+        scaled = row.cpu_ms / slowness
+        told += f"; by the yardstick {scaled:.2f} ms, {_word(scaled / goal)}"
+    return told
+
+
+def _word(share: float) -> str:
+    return "met" if share <= 1 else f"MISSED by {share * 100 - 100:.0f} %"
 
 
 def figure(part: Figure) -> str:
