@@ -14,7 +14,10 @@ Fails:  never.  DNS trouble is "temperror" (§2.6.6), a hostile record "permerro
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -77,10 +80,28 @@ class _Query(pyspf.query):  # type: ignore[misc]
             self._count_void(wanted)
         return _as_pyspf(answer, qtype)
 
+    def cidrmatch(self, ipaddrs: Sequence[str], n: int) -> bool:
+        """Whether the peer is in one of these networks; pyspf's own makes objects of each."""
+        peer = self.ipaddr
+        size = peer.max_prefixlen
+        try:
+            known = [_address(text) for text in ipaddrs]
+        except ValueError as error:
+            raise pyspf.PermError(str(error)) from None
+        ours = (size, int(peer) >> (size - n))
+        return any((bits, number >> (size - n)) == ours for bits, number in known)
+
     def _count_void(self, name: str) -> None:
         self.void_lookups += 1
         if self.void_lookups > pyspf.MAX_VOID_LOOKUPS:
             raise pyspf.PermError(f"more than {pyspf.MAX_VOID_LOOKUPS} void look-ups ({name})")
+
+
+@functools.lru_cache(maxsize=8192)
+def _address(text: str) -> tuple[int, int]:
+    """An address as (its bits, its number); records of large senders come again and again."""
+    read = ipaddress.ip_address(text)
+    return read.max_prefixlen, int(read)
 
 
 def _as_pyspf(answer: Answer, qtype: str) -> list[Any]:
