@@ -43,7 +43,7 @@ class Document:
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self.text = text
-        self.lines = text.splitlines()
+        self.lines = [line.removesuffix("\r") for line in text.split("\n")]
         self.data: dict[str, Any] = _parsed(text, name, self.lines)
         self._spots = dict(_spots(self.lines))
 
@@ -80,8 +80,10 @@ class Document:
         if offset is None:
             return Fault(sentence, hint, Place(self.name, spot.line, spot.key_column))
         line = self.lines[spot.line - 1]
-        quote = 1 if line[spot.value_column - 1 : spot.value_column] in ('"', "'") else 0
-        column = spot.value_column + quote + offset
+        value = line[spot.value_column - 1 :]
+        if value.startswith(('"""', "'''")):  # the text goes on in other lines
+            return Fault(sentence, hint, Place(self.name, spot.line, spot.key_column))
+        column = spot.value_column + value.startswith(('"', "'")) + offset
         place = Place(self.name, spot.line, column)
         shown = line.lstrip()
         return Fault(sentence, hint, place, line if shown else "", width)
@@ -98,7 +100,8 @@ class Document:
         outer = self._spot(path[:-1])
         if outer is None or not isinstance(path[-1], str) or len(path) < 2:
             return outer
-        inline = re.search(rf"\b{re.escape(path[-1])}\s*=\s*", self.lines[outer.line - 1])
+        key = re.compile(rf"""(?<![\w-])["']?{re.escape(path[-1])}["']?\s*=\s*""")
+        inline = key.search(self.lines[outer.line - 1], outer.value_column - 1)
         return Spot(outer.line, inline.start() + 1, inline.end() + 1) if inline else outer
 
 

@@ -70,7 +70,7 @@ class Decision:
                 "place": because.place if because else "",
             },
             "score": {"total": self.total, "terms": [_term(term) for term in self.terms]},
-            "facts": {name: msgspec.to_builtins(fact) for name, fact in self.facts.items()},
+            "facts": _facts(self.facts),
             "edits": [_edit(edit) for edit in self.edits],
             "filters": [_run(run) for run in self.runs],
             "session": _session(self.session),
@@ -83,12 +83,31 @@ class Decision:
 
     def as_json(self) -> bytes:
         """One line, without the line break."""
-        return _encoder.encode(self.as_data())
+        data = self.as_data()
+        try:
+            return _encoder.encode(data)
+        except UnicodeEncodeError:  # octets of an address that were no UTF-8
+            return _encoder.encode(_encodable(data))
 
 
 def _iso(time: float) -> str:
     stamp = datetime.datetime.fromtimestamp(time, datetime.UTC)
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _facts(facts: Mapping[str, Fact]) -> dict[str, Any]:
+    # a third party's fact may hold what JSON has no word for
+    return {
+        name: msgspec.to_builtins(fact, str_keys=True, enc_hook=str) for name, fact in facts.items()
+    }
+
+
+def _encodable(data: Any) -> Any:  # noqa: ANN401 - JSON of any kind
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_encodable(key): _encodable(value) for key, value in data.items()}
+    return [_encodable(each) for each in data] if isinstance(data, list) else data
 
 
 def _term(term: Term) -> dict[str, Any]:
@@ -138,5 +157,5 @@ def _recipient(entry: RecipientDecision) -> dict[str, Any]:
         "action": entry.verdict.action.word,
         "reply": str(entry.verdict.reply) if entry.verdict.reply else "",
         "rule": entry.verdict.because.rule if entry.verdict.because else "",
-        "facts": {name: msgspec.to_builtins(fact) for name, fact in entry.facts.items()},
+        "facts": _facts(entry.facts),
     }

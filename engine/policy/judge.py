@@ -7,6 +7,7 @@ are silent: an early rule beats one that stands above it but knows more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from millrace.engine.mail.verdict import Because, Reply, Verdict
@@ -32,7 +33,7 @@ def terms(weights: tuple[Weight, ...], values: Values) -> list[Term]:
         if weight.when is not None and not weight.when.run(values):
             continue
         add = weight.add.run(values)
-        if add:
+        if add and math.isfinite(add):
             found.append(Term(weight.name, round(float(add), PLACES), weight.why))
     return found
 

@@ -121,9 +121,10 @@ class _Loader:
         rules = self._each("rule", self._rule)
         self._unique("weight", weights)
         self._unique("rule", rules)
+        title = self._text((), data, "title")
         if self.faults:
             raise Misconfigured(*self.faults)
-        return Policy(name, str(data.get("title", "")), tuple(weights), tuple(rules))
+        return Policy(name, title, tuple(weights), tuple(rules))
 
     def _each(self, key: str, read: Callable[[Path_, dict[str, Any]], T | None]) -> list[T]:
         tables = self.document.data.get(key, [])
@@ -146,7 +147,7 @@ class _Loader:
         if recipient:
             sentence = "a weight cannot name what differs between recipients"
             self._fault(path, sentence, "The score is of the mail; write a rule.")
-        why = str(table.get("why", ""))
+        why = self._text(path, table, "why")
         return Weight(table["name"], when, add, why, stage, self.document.place(path))
 
     def _rule(self, path: Path_, table: dict[str, Any]) -> Rule | None:
@@ -154,7 +155,7 @@ class _Loader:
         if not self._has(path, table, "name", "when", "then"):
             return None
         when = self._expression((*path, "when"), table["when"])
-        action = ACTIONS.get(table["then"])
+        action = ACTIONS.get(str(table["then"]))
         if action is None:
             sentence = f"then can never be {table['then']!r}"
             self._fault((*path, "then"), sentence, meant(str(table["then"]), ACTIONS), 0)
@@ -168,11 +169,11 @@ class _Loader:
                 f"'{action.word}' takes a whole mail, but the rule names one recipient's facts"
             )
             self._fault((*path, "then"), sentence, "Here stands pass, defer, reject or discard.")
-        why, place = str(table.get("why", "")), self.document.place(path)
+        why, place = self._text(path, table, "why"), self.document.place(path)
         return Rule(table["name"], when, action, reply, why, stage, recipient, place)
 
     def _reply(self, path: Path_, table: dict[str, Any], action: Action | None) -> Template | None:
-        path, text = (*path, "reply"), str(table["reply"])
+        text, path = self._text(path, table, "reply"), (*path, "reply")
         try:
             reply = Reply.parse(text)
         except ValueError as error:
@@ -188,6 +189,9 @@ class _Loader:
             part = self._expression(path, found[1], shift=found.start(1), condition=False)
             if part is None:
                 return None
+            if part.kind.word in ("record", "list"):
+                what = "a whole fact" if part.kind.word == "record" else "a list"
+                self._fault(path, f"is {what}, not a text", "", found.start(1), len(found[1]))
             parts.append(part)
         return Template(text, tuple(parts))
 
@@ -240,7 +244,17 @@ class _Loader:
         missing = [key for key in keys if not (table.get(key) or table.get(key) == 0)]
         for key in missing:
             self._fault(path, f"'{key}' is missing here")
+        if "name" not in missing and not isinstance(table["name"], str):
+            self._fault((*path, "name"), "name is a text in quotes", offset=0)
+            return False
         return not missing
+
+    def _text(self, path: Path_, table: Mapping[str, Any], key: str) -> str:
+        value = table.get(key, "")
+        if isinstance(value, str):
+            return value
+        self._fault((*path, key), f"{key} is a text in quotes", offset=0)
+        return ""
 
     def _unique(self, key: str, entries: list[Weight] | list[Rule]) -> None:
         seen: dict[str, Place] = {}

@@ -25,9 +25,26 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, Action
 from millrace.engine.policy import judge
 from millrace.engine.policy.judge import Term
-from millrace.engine.policy.kinds import Kind, fields_of
+from millrace.engine.policy.kinds import Kind, Word, fields_of
 from millrace.engine.policy.rules import Policy, Vocabulary
 
+_WANTED: dict[str, Word] = {"name": "text", "given": "record", "rule": "text", "score": "number"}
+_TYPES: dict[Word, tuple[type, ...]] = {
+    "text": (str,),
+    "choice": (str,),
+    "number": (int, float),
+    "truth": (bool,),
+    "list": (list,),
+    "record": (dict,),
+}
+_WORDS: dict[Word, str] = {
+    "text": "a text in quotes",
+    "choice": "a text in quotes",
+    "number": "a number",
+    "truth": "true or false",
+    "list": "a list",
+    "record": "a table: { field = … }",
+}
 KEYS = ("name", "given", "expect", "rule", "score")
 
 
@@ -68,6 +85,8 @@ def load(document: Document, words: Vocabulary) -> tuple[Case, ...]:
     """Read the cases of a file; `words` is what the policy may name."""
     faults: list[Fault] = []
     tables = document.data.get("case", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise Misconfigured(document.fault(("case",), "'case' is written [[case]]"))
     faults += [
         document.fault((key,), f"unknown key '{key}'", "one of: case")
         for key in document.data
@@ -91,11 +110,17 @@ def _case(
         for key in table
         if key not in KEYS
     ]
-    action = ACTIONS.get(table.get("expect", ""))
+    action = ACTIONS.get(str(table.get("expect", "")))
     if action is None:
         hint = meant(str(table.get("expect", "")), ACTIONS)
         found.append(document.fault((*path, "expect"), "'expect' names an action", hint))
+    found += [
+        document.fault((*path, key), f"{key} wants {_WORDS[wanted]}")
+        for key, wanted in _WANTED.items()
+        if key in table and not _fits(table[key], wanted)
+    ]
     given = table.get("given", {})
+    given = given if isinstance(given, dict) else {}
     values = {
         name: _given(document, (*path, "given", name), name, value, words, found)
         for name, value in given.items()
@@ -125,6 +150,9 @@ def _given(
 def _record(
     document: Document, path: Path_, kind: Kind, value: object, faults: list[Fault]
 ) -> object:
+    if not _fits(value, kind.word):
+        faults.append(document.fault(path, f"{path[-1]} wants {_WORDS[kind.word]}"))
+        return None
     if kind.record is None or not isinstance(value, dict):
         if kind.word == "choice" and value not in kind.choices:
             sentence = f"{path[-1]} can never be {value!r}"
@@ -141,6 +169,10 @@ def _record(
         if key in fields
     }
     return GivenRecord(inner)
+
+
+def _fits(value: object, word: Word) -> bool:
+    return isinstance(value, _TYPES[word]) and isinstance(value, bool) == (word == "truth")
 
 
 def try_case(policy: Policy, case: Case) -> Outcome:

@@ -1,0 +1,467 @@
+"""The condition language: what it means, what it refuses, and that it never raises."""
+
+import dataclasses
+import operator
+import random
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from millrace.engine.policy.expr import (
+    DEPTH_MAX,
+    TEXT_MAX,
+    Expression,
+    Misfit,
+    compile_condition,
+    compile_text,
+)
+from millrace.engine.policy.kinds import NUMBER, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    result: Literal["pass", "fail", "none"] = "pass"
+    domain: str = "Example.org"
+    score: float = 2.0
+    count: int = 3
+    ok: bool = True
+    names: tuple[str, ...] = ("a.example", "b.example")
+    inner: Inner = Inner()
+    maybe: str | None = None
+
+    @property
+    def twice(self) -> int:
+        return 2 * self.count
+
+
+NAMES = {
+    "spf": Kind("record", record=Spf),
+    "gone": Kind("record", record=Spf),
+    "from": Kind("record", record=Spf),
+    "score": NUMBER,
+}
+VALUES: dict[str, Any] = {"spf": Spf(), "from": Spf(domain="from.example"), "score": 7.0}
+
+
+def value(text: str) -> Any:
+    return compile_text(text, NAMES).run(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("spf.result == 'pass'", True),
+        ("spf.result != 'pass'", False),
+        ("spf.score < 2", False),
+        ("spf.score <= 2", True),
+        ("spf.score > 1.5", True),
+        ("spf.score >= 3", False),
+        ("1 < spf.score < 3", True),
+        ("1 < spf.score < 2", False),
+        ("3 > spf.score > 1 != 2", True),
+        ("spf.result in ['pass', 'none']", True),
+        ("spf.result in ('fail', 'none')", False),
+        ("spf.result not in ['fail']", True),
+        ("'a.example' in spf.names", True),
+        ("'c.example' not in spf.names", True),
+        ("'ample' in spf.domain", True),
+        ("spf.domain in 'xExample.orgx'", True),
+        ("spf.count in [1, 2, 3]", True),
+        ("not spf.ok", False),
+        ("spf.ok and spf.inner.ok", True),
+        ("spf.ok and spf.inner.ok and score > 7", False),
+        ("spf.score > 5 or spf.ok", True),
+        ("spf.score > 5 or not spf.ok or score == 7", True),
+        ("spf.score + 1", 3.0),
+        ("spf.score - 1", 1.0),
+        ("spf.score * 4", 8.0),
+        ("spf.score / 4", 0.5),
+        ("spf.score / 0", 0.0),
+        ("-spf.score", -2.0),
+        ("+spf.score", 2.0),
+        ("spf.twice", 6),
+        ("12 * (spf.score - 0.5)", 18.0),
+        ("from.domain == 'from.example'", True),
+        ("spf.domain == 'from.example'", False),
+        ("from . domain == 'from.example'", True),
+        ("lower(spf.domain) == 'example.org'", True),
+        ("len(spf.names) == 2", True),
+        ("min(spf.score, 1, 5)", 1),
+        ("max(spf.score, 1)", 2.0),
+        ("under(spf.domain, 'example.org')", True),
+        ("True", True),
+        ("spf.domain == 'it\\'s from.here'", False),
+    ],
+)
+def test_operator_means_what_it_says(text, expected):
+    assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gone", None),
+        ("not gone", True),
+        ("gone.ok", None),
+        ("gone.inner.ok", None),
+        ("gone.result == 'pass'", False),
+        ("gone.result != 'pass'", True),
+        ("gone.score == gone.score", False),
+        ("gone.score != gone.score", True),
+        ("gone.score < 1", False),
+        ("gone.score <= 1", False),
+        ("gone.score > 1", False),
+        ("gone.score >= 1", False),
+        ("gone.result in ['pass']", False),
+        ("gone.result not in ['pass']", True),
+        ("'a' in gone.names", False),
+        ("'a' not in gone.names", True),
+        ("gone.score + 1", None),
+        ("1 / gone.score", None),
+        ("-gone.score", None),
+        ("gone.score + 1 > 0", False),
+        ("lower(gone.domain) == 'a'", False),
+        ("lower(gone.domain) != 'a'", True),
+        ("len(gone.names) == 0", False),
+        ("max(gone.score, 3)", None),
+        ("min(3, gone.score)", None),
+        ("under(gone.domain, 'a.example')", False),
+        ("within(gone.domain, '0.0.0.0/0')", False),
+        ("gone.ok or spf.ok", True),
+        ("gone.ok and spf.ok", False),
+        ("1 < gone.score < 5", False),
+        ("spf.maybe == 'x'", False),
+        ("spf.maybe != 'x'", True),
+    ],
+)
+def test_absent_thing_is_false_and_equals_nothing(text, expected):
+    assert value(text) == expected
+
+
+def misfit(text: str) -> tuple[str, str, str]:
+    """Sentence, hint, and what the caret covers."""
+    with pytest.raises(Misfit) as caught:
+        compile_condition(text, NAMES)
+    found = caught.value
+    return found.sentence, found.hint, text[found.offset : found.offset + found.width]
+
+
+ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - * /, functions."
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "hint", "caret"),
+    [
+        (
+            "spf.result == 'pss'",
+            "spf.result can never be 'pss'",
+            "one of: fail none pass\ndid you mean 'pass'?",
+            "'pss'",
+        ),
+        (
+            "spf.result in ['pass', 'fial']",
+            "spf.result can never be 'fial'",
+            "one of: fail none pass\ndid you mean 'fail'?",
+            "'fial'",
+        ),
+        ("'x' == spf.result", "spf.result can never be 'x'", "one of: fail none pass", "'x'"),
+        (
+            "spd.ok",
+            "nothing here is called 'spd'",
+            "one of: from gone score spf\ndid you mean 'spf'?",
+            "spd",
+        ),
+        (
+            "spf.result == pass1",
+            "nothing here is called 'pass1'",
+            "one of: from gone score spf",
+            "pass1",
+        ),
+        (
+            "spf.result == fail",
+            "nothing here is called 'fail'",
+            "Text stands in quotes: 'fail'.\none of: from gone score spf",
+            "fail",
+        ),
+        (
+            "spf.resul == 'pass'",
+            "'spf' has no field 'resul'",
+            "one of: count domain inner maybe names ok result score twice\n"
+            "did you mean 'result'?",
+            "spf.resul",
+        ),
+        ("score.x", "'score' has no fields", "", "score.x"),
+        (
+            "spf.result = 'pass'",
+            "'=' sets a value; a condition compares",
+            "Write == to compare.",
+            "=",
+        ),
+        ("spf && gone", "'&&' and '||' are not of this language", "Write and, or, not.", "&"),
+        ("!spf", "'!' is not of this language", "Write not.", "!"),
+        ("spf is gone", "'is' is not of this language", "Write == or !=.", "spf"),
+        ("spf.ok if spf else gone.ok", "'spf.ok if spf else gone.ok' is not of this language",
+         ALLOWED, "spf.ok if spf else gone.ok"),
+        ("[x for x in spf]", "'[x for x in spf]' is not of this language", ALLOWED,
+         "[x for x in spf]"),
+        ("score ** 9 > 1", "'score ** 9' is not of this language", ALLOWED, "score ** 9"),
+        ("~score > 1", "'~score' is not of this language", ALLOWED, "~score"),
+        ("None", "'None' is not of this language", ALLOWED, "None"),
+        ("b'x' == spf.domain", "\"b'x'\" is not of this language".replace('"', "'"), ALLOWED,
+         "b'x'"),
+        ("spf.score == 1j", "'1j' is not of this language", ALLOWED, "1j"),
+        ("eval('1')", "there is no function 'eval'",
+         "one of: len lower max min under within", "eval('1')"),
+        ("spf.ok()", "there is no function 'spf.ok'",
+         "one of: len lower max min under within", "spf.ok()"),
+        ("len() == 1", "len is written len(TEXT or LIST)", "", "len()"),
+        ("len(x=1) == 1", "len is written len(TEXT or LIST)", "", "len(x=1)"),
+        ("len(score) == 1", "len takes text or choice or list, not number", "len(TEXT or LIST)",
+         "score"),
+        ("under(spf.domain, spf.domain)", "it is written under(NAME, 'example.org')", "",
+         "under(spf.domain, spf.domain)"),
+        ("within(spf.domain, '300.0.0.0/8')",
+         "'300.0.0.0/8' does not appear to be an IPv4 or IPv6 network", "",
+         "within(spf.domain, '300.0.0.0/8')"),
+        ("spf.score > 'a'", "''a'' is text, not a number", "", "'a'"),
+        ("spf.domain > 1", "'spf.domain' is text, not a number", "", "spf.domain"),
+        ("spf.domain + 1 > 1", "'spf.domain' is text, not a number", "", "spf.domain"),
+        ("-spf.domain > 1", "'-spf.domain' is text, not a number", "", "-spf.domain"),
+        ("spf.domain == 1", "compares text with number", "", "1"),
+        ("spf.count in ['a']", "compares number with text", "", "['a']"),
+        ("spf.score in spf.score", "after 'in' comes a list or a text", "", "spf.score"),
+        ("spf == gone", "compares a whole fact", "Name one of its fields.", "gone"),
+        ("spf.names == ['a']", "compares whole lists", "Write 'x' in LIST.", "['a']"),
+        ("spf.domain in []", "an empty list holds nothing to compare with", "", "[]"),
+        ("spf.domain in [spf.domain]", "a list holds plain texts or numbers", "", "[spf.domain]"),
+        ("spf.domain in ['a', 1]", "mixes number and text", "", "['a', 1]"),
+        ("spf.result", "is choice, not a condition", "Compare it.", "spf.result"),
+        ("spf.domain", "is text, not a condition", "Compare it.", "spf.domain"),
+        ("score", "is number, not a condition", "Compare it.", "score"),
+        ("spf.names", "is list, not a condition", "Compare it.", "spf.names"),
+        ("spf.result == 'pass' or 'none'", "''none'' is text, not a condition",
+         "Compare it: a == 'x' or a == 'y', a in ['x', 'y'].", "'none'"),
+        ("not spf.result", "'spf.result' is choice, not a condition",
+         "Compare it: a == 'x' or a == 'y', a in ['x', 'y'].", "spf.result"),
+        ("spf.score > 1e999", "is too large a number", "", "1e999"),
+        ("spf.score > 9999999999999999", "is too large a number", "", "9999999999999999"),
+        ("", "is no condition: invalid syntax", "", ""),
+        ("spf.domain == 'é' and spd", "nothing here is called 'spd'",
+         "one of: from gone score spf\ndid you mean 'spf'?", "spd"),
+    ],
+)  # fmt: skip
+def test_misfit_is_told_whole_with_its_place(text, sentence, hint, caret):
+    assert misfit(text) == (sentence, hint, caret)
+
+
+def test_text_is_bounded_in_length_and_depth():
+    assert misfit("'" + "a" * TEXT_MAX + "'")[0] == f"is longer than {TEXT_MAX} characters"
+    deep = "not " * (DEPTH_MAX + 1) + "spf.ok"
+    assert misfit(deep)[0] == "is nested too deeply"
+    assert compile_text("not " * (DEPTH_MAX - 2) + "spf.ok", NAMES).run(VALUES) is True
+
+
+def test_names_are_those_that_the_text_asks_for():
+    assert compile_text("from.ok and not gone or score > 1", NAMES).names == {
+        "from",
+        "gone",
+        "score",
+    }
+
+
+def test_numbers_that_overflow_are_absent():
+    product = " * ".join(["spf.score", *["999999999999999"] * 40])
+    wide = " * ".join(["spf.count", *["999999999999999"] * 40])
+    assert value(f"{wide} + spf.score") is None
+    assert value(f"{product} > 1") in (True, False)
+
+
+# --- against a second interpreter, as plain as can be
+
+FIELDS = {f.name: f for f in dataclasses.fields(Spf)}
+CONSTANTS = [0, 1, 2, 3, 0.5, -1]
+
+
+def _number(rng: random.Random, depth: int) -> Any:
+    if depth == 0 or rng.random() < 0.3:
+        pick = rng.choice(["spf.score", "gone.score", "spf.count", "from.count", "score", "const"])
+        return ("const", rng.choice(CONSTANTS)) if pick == "const" else ("field", pick)
+    kind = rng.choice(["+", "-", "*", "/", "neg", "min", "max", "len"])
+    if kind == "neg":
+        return ("neg", _number(rng, depth - 1))
+    if kind == "len":
+        return ("len", rng.choice(["spf.names", "gone.names", "spf.domain"]))
+    return (kind, _number(rng, depth - 1), _number(rng, depth - 1))
+
+
+def _truth(rng: random.Random, depth: int) -> Any:
+    if depth == 0 or rng.random() < 0.2:
+        return ("field", rng.choice(["spf.ok", "gone.ok", "spf.inner.ok", "gone", "spf"]))
+    kind = rng.choice(["and", "or", "not", "number", "text", "in", "chain"])
+    if kind == "not":
+        return ("not", _truth(rng, depth - 1))
+    if kind in ("and", "or"):
+        parts = [_truth(rng, depth - 1) for _ in range(rng.randint(2, 4))]
+        return (kind, *parts)
+    if kind == "number":
+        pair = _number(rng, depth - 1), _number(rng, depth - 1)
+        return ("compare", rng.choice(list(COMPARE)), *pair)
+    if kind == "chain":
+        ops = [rng.choice(list(COMPARE)) for _ in range(2)]
+        return ("chain", ops, [_number(rng, 1) for _ in range(3)])
+    who = rng.choice(["spf", "gone", "from"])
+    word = rng.choice(["pass", "fail", "none"])
+    if kind == "text":
+        return ("compare", rng.choice(["==", "!="]), ("field", f"{who}.result"), ("const", word))
+    return ("in", rng.choice(["in", "not in"]), f"{who}.result", [word, "none"])
+
+
+COMPARE = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _written(tree: Any) -> str:
+    match tree:
+        case ("const", constant):
+            return repr(constant)
+        case ("field", path):
+            return path
+        case ("neg", inner):
+            return f"-({_written(inner)})"
+        case ("len", path):
+            return f"len({path})"
+        case (("min" | "max") as name, a, b):
+            return f"{name}({_written(a)}, {_written(b)})"
+        case ("not", inner):
+            return f"(not {_written(inner)})"
+        case (("and" | "or") as word, *parts):
+            return "(" + f" {word} ".join(_written(part) for part in parts) + ")"
+        case ("compare", op, a, b):
+            return f"({_written(a)} {op} {_written(b)})"
+        case ("chain", (one, two), (a, b, c)):
+            return f"({_written(a)} {one} {_written(b)} {two} {_written(c)})"
+        case ("in", op, path, words):
+            return f"({path} {op} {words!r})"
+        case (op, a, b):
+            return f"({_written(a)} {op} {_written(b)})"
+
+
+def _lookup(path: str) -> Any:
+    first, *rest = path.split(".")
+    found = VALUES.get(first)
+    for name in rest:
+        found = None if found is None else getattr(found, name)
+    return found
+
+
+def _compared(op: str, a: Any, b: Any) -> bool:
+    return op == "!=" if a is None or b is None else COMPARE[op](a, b)
+
+
+def _meant(tree: Any) -> Any:
+    match tree:
+        case ("const", constant):
+            return constant
+        case ("field", path):
+            return _lookup(path)
+        case ("neg", inner):
+            return None if (found := _meant(inner)) is None else -found
+        case ("len", path):
+            return None if (found := _lookup(path)) is None else len(found)
+        case ("not", inner):
+            return not _meant(inner)
+        case ("and", *parts):
+            return all(_meant(part) for part in parts)
+        case ("or", *parts):
+            return any(_meant(part) for part in parts)
+        case ("compare", op, a, b):
+            return _compared(op, _meant(a), _meant(b))
+        case ("chain", (one, two), (a, b, c)):
+            a, b, c = _meant(a), _meant(b), _meant(c)
+            return _compared(one, a, b) and _compared(two, b, c)
+        case ("in", op, path, words):
+            found = _lookup(path)
+            return op == "not in" if found is None else (found in words) == (op == "in")
+        case (op, a, b):
+            return _arithmetic(op, _meant(a), _meant(b))
+
+
+def _arithmetic(op: str, a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return None
+    if op == "/":
+        return a / b if b else 0.0
+    sums = {"+": operator.add, "-": operator.sub, "*": operator.mul, "min": min, "max": max}
+    return sums[op](a, b)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_expressions_mean_what_a_plain_interpreter_says(block):
+    rng = random.Random(block)
+    for _ in range(100):
+        tree = _truth(rng, 4)
+        text = _written(tree)
+        if len(text) <= TEXT_MAX:
+            assert bool(value(text)) == bool(_meant(tree)), text
+
+
+PIECES = ["spf", "gone", ".", "ok", "result", "==", "!=", "'pass'", "and", "or", "not", "(", ")"]
+PIECES += [
+    "[",
+    "]",
+    ",",
+    "1",
+    "-",
+    "*",
+    "/",
+    "from",
+    "under",
+    "within",
+    "len",
+    "in",
+    "~",
+    "é",
+    "\n",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join))
+)
+@example("(" * 300)
+@example("-" * 4000 + "1")
+@example("not " * 1000)
+@example("a." * 2000 + "b")
+@example("[" * 150 + "]" * 150)
+@example("\0")
+@example("\ud800")
+@example("9" * 4000)
+@example("len(" * 90 + ")" * 90)
+@example("spf.ok\n and (\nspd)")
+def test_garbage_is_a_misfit_or_runs_without_raising(text):
+    try:
+        found = compile_text(text, NAMES)
+    except Misfit as misfit:
+        found = misfit
+    if isinstance(found, Misfit):
+        assert found.sentence
+        assert 0 <= found.offset <= len(text) + 1
+        return
+    assert isinstance(found, Expression)
+    for values in ({}, VALUES):
+        found.run(values)

@@ -1,0 +1,153 @@
+"""Tests of a policy: a red case says in a line what it expected and got."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from millrace.engine.document import Document
+from millrace.engine.errors import Misconfigured
+from millrace.engine.mail.stage import Stage
+from millrace.engine.policy import rules, trial
+from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.rules import Word
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class It:
+    result: Literal["good", "bad"]
+    size: float
+    names: tuple[str, ...]
+    inner: Inner
+
+
+WORDS = {
+    "early": Word(Kind("record", record=It), Stage.HELO),
+    "late": Word(Kind("record", record=It), Stage.BODY),
+}
+LAW = """
+[[weight]]
+name = "size"
+add = "late.size"
+[[weight]]
+name = "one"
+add = 1
+[[rule]]
+name = "late"
+when = "late.result == 'bad'"
+then = "reject"
+[[rule]]
+name = "early"
+when = "early.result == 'bad'"
+then = "defer"
+[[rule]]
+name = "score"
+when = "score >= 3"
+then = "tag"
+"""
+
+
+def outcome(text: str):
+    (case,) = trial.load(Document("[[case]]\n" + text, "law.test.toml"), WORDS)
+    return trial.try_case(rules.load(Document(LAW, "law.toml"), "law", WORDS), case)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('expect = "pass"', ""),
+        ('given = { late = { result = "bad" } }\nexpect = "reject"\nrule = "late"', ""),
+        ('given = { late = { size = 2 } }\nexpect = "tag"\nscore = 3.0', ""),
+        ('expect = "reject"', "expected reject, got pass by no rule, score 1"),
+        (
+            'given = { early = { result = "bad" } }\nexpect = "reject"',
+            "expected reject, got defer by rule early, score 1",
+        ),
+        (
+            'given = { early = { result = "bad" }, late = { result = "bad" } }\n'
+            'expect = "defer"\nrule = "late"',
+            "expected rule late, got defer by rule early",
+        ),
+        ('expect = "pass"\nrule = "late"', "expected rule late, got pass by no rule"),
+        (
+            'given = { late = { size = 0.5 } }\nexpect = "pass"\nscore = 2',
+            "expected score 2, got 1.5 = one 1 + size 0.5",
+        ),
+    ],
+)
+def test_case_is_green_or_says_what_it_got(text, problem):
+    assert outcome(text).problem == problem
+
+
+def test_field_that_is_not_given_is_absent():
+    found = outcome('given = { late = { inner = { ok = true } } }\nexpect = "pass"')
+    assert [term.name for term in found.terms] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sentence"),
+    [
+        ("cases = 1", "1:1", "unknown key 'cases'"),
+        ("case = 5", "1:1", "'case' is written [[case]]"),
+        ('[[case]]\nexpect = "pass"\nscor = 1', "3:1", "unknown key 'scor'"),
+        ('[[case]]\nexpect = "refuse"', "2:1", "'expect' names an action"),
+        ('[[case]]\nname = "x"', "1:1", "'expect' names an action"),
+        ('[[case]]\nexpect = ["pass"]', "2:1", "'expect' names an action"),
+        ('[[case]]\nexpect = "pass"\nname = 5', "3:1", "name wants a text in quotes"),
+        ('[[case]]\nexpect = "pass"\nscore = "1"', "3:1", "score wants a number"),
+        ('[[case]]\nexpect = "pass"\nscore = true', "3:1", "score wants a number"),
+        ('[[case]]\nexpect = "pass"\nrule = 1', "3:1", "rule wants a text in quotes"),
+        ('[[case]]\nexpect = "pass"\ngiven = 5', "3:1", "given wants a table: { field = … }"),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { erly = {} }',
+            "3:11",
+            "there is no fact 'erly'",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = true }',
+            "3:11",
+            "early wants a table: { field = … }",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = { reslt = "bad" } }',
+            "3:21",
+            "'early' has no field 'reslt'",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = { result = "bda" } }',
+            "3:21",
+            "result can never be 'bda'",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = {}, late = { size = "big" } }',
+            "3:32",
+            "size wants a number",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\n'
+            'given = { early = { result = "bad" }, late = { result = "bda" } }',
+            "3:48",
+            "result can never be 'bda'",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = { names = "x" } }',
+            "3:21",
+            "names wants a list",
+        ),
+        (
+            '[[case]]\nexpect = "pass"\ngiven = { early = { inner = { ok = 1 } } }',
+            "3:31",
+            "ok wants true or false",
+        ),
+    ],
+)
+def test_each_fault_of_a_test_file_has_its_place(text, place, sentence):
+    with pytest.raises(Misconfigured) as caught:
+        trial.load(Document(text, "law.test.toml"), WORDS)
+    told = [(str(fault.place), fault.sentence) for fault in caught.value.faults]
+    assert told == [(f"law.test.toml:{place}", sentence)]
