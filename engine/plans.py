@@ -93,7 +93,7 @@ def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
 def try_policy(settings: Settings, plan: Plan) -> Trial | None:
     """Run the tests that stand beside a plan's policy; None where there are none."""
     path = path_of(settings, "policies", plan.policy.name)
-    tests = path.with_suffix("").with_suffix(".test.toml")
+    tests = path.with_name(path.name.removesuffix(".toml") + ".test.toml")
     if not tests.is_file():
         return None
     words = vocabulary(plan.nodes)

@@ -301,7 +301,7 @@ class _Loader:
 
     def _listeners(self) -> tuple[Listener, ...]:
         tables = self.document.data.get("listener", [])
-        if not isinstance(tables, list):
+        if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
             self._fault(("listener",), "'listener' is written [[listener]]")
             return ()
         made = []

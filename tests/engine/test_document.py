@@ -1,0 +1,145 @@
+"""Where keys stand in a TOML file, and what is said of a file that is none."""
+
+import pytest
+
+from millrace.engine.document import BYTES_MAX, Document, meant, nearest
+from millrace.engine.errors import Misconfigured
+
+TEXT = """\
+title = "x"   # line 1
+"quoted key" = 1
+a.b = 2
+
+[table]
+  key = 'v'
+list = [
+  "one", # a ] in a comment
+  "two = 2",
+]
+text = \"\"\"
+key = "no key"
+[no.table]
+\"\"\"
+after = true
+
+[table.inner]
+deep = 1
+
+[[entry]]
+name = "first"
+[[entry]]
+name = "second"
+given = { one = { size = 1 }, two = { size = 2, "odd key" = 3 } }
+[entry.sub]
+x = 1
+[[entry.many]]
+y = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (("title",), "1:1"),
+        (("quoted key",), "2:1"),
+        (("a", "b"), "3:1"),
+        (("table",), "5:1"),
+        (("table", "key"), "6:3"),
+        (("table", "list"), "7:1"),
+        (("table", "text"), "11:1"),
+        (("table", "after"), "15:1"),
+        (("table", "inner", "deep"), "18:1"),
+        (("entry", 0), "20:1"),
+        (("entry", 0, "name"), "21:1"),
+        (("entry", 1, "name"), "23:1"),
+        (("entry", 1, "given", "one"), "24:11"),
+        (("entry", 1, "given", "one", "size"), "24:19"),
+        (("entry", 1, "given", "two", "size"), "24:39"),
+        (("entry", 1, "given", "two", "odd key"), "24:49"),
+        (("entry", 1, "sub", "x"), "26:1"),
+        (("entry", 1, "many", 0, "y"), "28:1"),
+        (("entry", 1, "absent"), "22:1"),
+        (("absent",), ""),
+    ],
+)
+def test_key_is_found_where_it_stands(path, place):
+    found = str(Document(TEXT, "f.toml").place(path))
+    assert found == (f"f.toml:{place}" if place else "f.toml")
+
+
+def test_line_ends_of_other_systems_move_nothing():
+    found = Document(TEXT.replace("\n", "\r\n"), "f.toml").place(("table", "after"))
+    assert (found.line, found.column) == (15, 1)
+
+
+def test_odd_separators_inside_a_text_are_no_line_ends():
+    document = Document('a = "x\u2028y"\nb = 1', "f.toml")
+    assert document.place(("b",)).line == 2
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_fault_inside_a_text_points_at_the_character(quote):
+    document = Document(f"  when = {quote}abc{quote}", "f.toml")
+    fault = document.fault(("when",), "no", offset=1, width=2)
+    assert str(fault) == f"f.toml:1:12  no\n      when = {quote}abc{quote}\n               ^^"
+
+
+def test_fault_inside_a_text_of_several_lines_points_at_its_key():
+    document = Document('when = """\nabc"""', "f.toml")
+    assert str(document.fault(("when",), "no", offset=2).place) == "f.toml:1:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("a = \n", "f.toml:1:5", "is not TOML: Invalid value"),
+        ("a = 1\na = 2\n", "f.toml:2:6", "is not TOML: Cannot overwrite a value"),
+        ("[a", "f.toml:1:1", "is not TOML: "),
+        ("a = " + "[" * 5000, "f.toml", "is nested too deeply"),
+    ],
+)
+def test_text_that_is_no_toml_is_told_with_its_place(text, place, words):
+    with pytest.raises(Misconfigured) as caught:
+        Document(text, "f.toml")
+    (fault,) = caught.value.faults
+    assert fault.sentence.startswith(words)
+    assert fault.place.file == "f.toml"
+    assert str(fault.place).startswith(place.removesuffix(":1"))
+
+
+def test_value_without_quotes_gets_the_hint_that_mends_it():
+    with pytest.raises(Misconfigured) as caught:
+        Document("a = spf", "f.toml")
+    assert caught.value.faults[0].hint == 'Text stands in quotes: key = "value".'
+
+
+def test_file_that_cannot_be_read_is_told_with_its_name(tmp_path):
+    missing, binary, huge = tmp_path / "no.toml", tmp_path / "b.toml", tmp_path / "h.toml"
+    binary.write_bytes(b"a = 1\n\xff")
+    with huge.open("wb") as file:
+        file.truncate(BYTES_MAX + 1)
+    for path, words in [
+        (missing, "cannot be read: No such file or directory"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (binary, "is not UTF-8 (octet 7)"),
+        (huge, "is larger than 4 MiB"),
+    ]:
+        with pytest.raises(Misconfigured) as caught:
+            Document.load(path)
+        assert str(caught.value).splitlines()[0] == f"{path}  {words}"
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("spff", "spf"), ("SPF", "spf"), ("dmrac", "dmarc"), ("xyzzy", None), ("", None)],
+)
+def test_nearest_name_is_the_one_that_was_meant(word, expected):
+    assert nearest(word, ["spf", "dkim", "dmarc"]) == expected
+
+
+def test_hint_lists_few_names_and_only_the_nearest_of_many():
+    many = [f"name{n}" for n in range(30)]
+    assert meant("dkm", ["spf", "dkim"]) == "one of: dkim spf\ndid you mean 'dkim'?"
+    assert meant("name77", many).startswith("did you mean 'name")
+    assert meant("xyzzy", many).startswith("one of: name0 ")
+    assert meant("x", []) == ""

@@ -1,0 +1,73 @@
+"""From names to plans: whose file wins, and which tests stand beside a policy."""
+
+from pathlib import Path
+
+import pytest
+
+from millrace.engine import plans
+from millrace.engine.errors import Misconfigured
+from millrace.engine.mail.verdict import Action
+from millrace.engine.settings import Scanner, Settings
+
+PIPELINE = '[[filter]]\nuse = "virus"\non_error = "defer"\n'
+RULE = '[[rule]]\nname = "r"\nwhen = "virus.result == \'found\'"\nthen = "reject"\n'
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    for folder in ("pipelines", "policies"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "pipelines/mine.toml").write_text('policy = "law.v2"\n' + PIPELINE)
+    (tmp_path / "policies/law.v2.toml").write_text(RULE)
+    return Settings(folder=tmp_path, scanner=Scanner("on_error"))
+
+
+def test_names_are_the_operator_s_and_the_shipped_ones(settings):
+    assert plans.names(settings, "pipelines") == ["inbound", "mine"]
+    assert "default.test" not in plans.names(settings, "policies")
+
+
+def test_operator_s_file_wins_over_the_shipped_one(settings):
+    assert plans.path_of(settings, "pipelines", "inbound").parent == plans.shelf_folder("pipelines")
+    own = settings.folder / "pipelines/inbound.toml"
+    own.write_text(PIPELINE)
+    assert plans.path_of(settings, "pipelines", "inbound") == own
+
+
+def test_unknown_name_is_told_with_the_nearest(settings):
+    with pytest.raises(Misconfigured) as caught:
+        plans.load_plan(settings, "inbund")
+    assert str(caught.value) == (
+        "there is no pipeline 'inbund'\n    one of: inbound mine\n    did you mean 'inbound'?"
+    )
+
+
+def test_another_policy_may_stand_in_for_the_pipeline_s_own(settings):
+    assert plans.load_plan(settings, "mine").policy.name == "law.v2"
+    assert plans.load_plan(settings, "mine", "default").policy.name == "default"
+
+
+def test_scanner_that_may_be_absent_stops_no_mail(settings):
+    (node,) = plans.load_plan(settings, "mine").nodes
+    assert node.on_error is Action.DEFER
+    forgiving = Settings(folder=settings.folder, scanner=Scanner("skip"))
+    (node,) = plans.load_plan(forgiving, "mine").nodes
+    assert node.on_error is None
+
+
+def test_tests_of_a_policy_stand_beside_it(settings):
+    plan = plans.load_plan(settings, "mine")
+    assert plans.try_policy(settings, plan) is None
+    beside = settings.folder / "policies/law.v2.test.toml"
+    beside.write_text('[[case]]\nname = "n"\nexpect = "reject"\n')
+    trial = plans.try_policy(settings, plan)
+    assert trial.file == str(beside)
+    (fault,) = plans.red_faults([trial])
+    assert fault.sentence == 'test "n": expected reject, got pass by no rule, score 0'
+    assert str(fault.place) == f"{beside}:1:1"
+
+
+def test_nodes_are_found_by_the_port_that_they_use(settings):
+    plan = plans.load_plan(settings, "mine")
+    assert [node.name for node in plans.nodes_by_port(plan, "scanner")] == ["virus"]
+    assert plans.nodes_by_port(plan, "dns") == ()
