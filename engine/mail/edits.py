@@ -11,7 +11,7 @@ as they stood before any edit; RemoveHeader leaves the numbers of the others alo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from millrace.engine.mail.address import Address
@@ -153,11 +153,7 @@ class _Section:
                 self._substitute(edit)
 
     def _insert(self, edit: InsertHeader) -> None:
-        at = 0
-        standing = 0
-        while at < len(self._fields) and standing < edit.index:
-            standing += self._fields[at] is not None
-            at += 1
+        at = standing_place(self._fields, edit.index)
         self._fields.insert(at, field_of(edit.name, edit.value))
 
     def _substitute(self, edit: ChangeHeader | RemoveHeader) -> None:
@@ -172,6 +168,16 @@ class _Section:
             if entry is target:
                 self._fields[at] = new
                 return
+
+
+def standing_place(places: Sequence[object | None], index: int) -> int:
+    """Where to insert so that `index` places stand above; None is a removed field's place."""
+    at = 0
+    standing = 0
+    while at < len(places) and standing < index:
+        standing += places[at] is not None
+        at += 1
+    return at
 
 
 def field_of(name: str, value: str) -> Field:

@@ -16,15 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace.engine.mail.address import Address
-from millrace.engine.mail.edits import (
-    AddHeader,
-    ChangeHeader,
-    Edit,
-    InsertHeader,
-    RemoveHeader,
-    RemoveRecipient,
-    ReplaceBody,
-)
+from millrace.engine.mail.edits import RemoveRecipient
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import BodyWriter, Message
@@ -33,6 +25,7 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action, Reply, Verdict
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.servers.milter_edits import in_order
 from millrace.engine.wire import milter as wire
 from millrace.engine.wire.milter import Act, Answer, Command
 
@@ -223,25 +216,13 @@ class MilterFrontEnd:
 
     def _edits(self) -> list[wire.Message]:
         removed = [RemoveRecipient(address) for address in self._dropped]
-        return [*in_order((*self._transaction.edits, *removed))]
+        return [*in_order(Headers(self._fields), (*self._transaction.edits, *removed))]
 
     def _reply(self, verdict: Verdict) -> Sequence[wire.Message]:
         if self._owed:
             return self._owed
         self._owed = _refusal(verdict)
         return self._owed or (Answer.CONTINUE,)
-
-
-def in_order(edits: Sequence[Edit]) -> list[Edit]:
-    """The edits so that positions hold on an MTA that numbers anew after each of them."""
-    changed: list[Edit] = [e for e in edits if isinstance(e, ChangeHeader)]
-    removed = [e for e in edits if isinstance(e, RemoveHeader)]
-    added: list[Edit] = [e for e in edits if isinstance(e, (AddHeader, InsertHeader))]
-    bodies: list[Edit] = [e for e in edits if isinstance(e, ReplaceBody)]
-    headers = (ChangeHeader, RemoveHeader, AddHeader, InsertHeader, ReplaceBody)
-    rest = [e for e in edits if not isinstance(e, headers)]
-    from_the_last = sorted(removed, key=lambda e: -e.index)
-    return [*changed, *from_the_last, *added, *bodies[-1:], *rest]
 
 
 def _refusal(verdict: Verdict) -> Sequence[wire.Message]:
