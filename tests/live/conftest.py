@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,18 @@ def root() -> None:
 
 
 @pytest.fixture(scope="session")
-def clamd_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def new_folder() -> Iterator[Callable[[str], Path]]:
+    """Makes folders that the servers' own users may enter, unlike those of pytest."""
+    outer = Path(tempfile.mkdtemp(prefix="millrace-live-"))
+    outer.chmod(0o755)
+    yield lambda name: Path(tempfile.mkdtemp(prefix=f"{name}-", dir=outer))
+    shutil.rmtree(outer, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def clamd_socket(new_folder: Callable[[str], Path]) -> Iterator[Path]:
     """A running clamd that knows EICAR."""
-    process, socket = clamd(tmp_path_factory.mktemp("clamd"))
+    process, socket = clamd(new_folder("clamd"))
     yield socket
     process.terminate()
     process.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -35,16 +34,19 @@ class Millrace:
             path = folder / name.replace("__", "/").replace("_toml", ".toml")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+        self.environment = dict(CLEAN)
         self.process: subprocess.Popen[bytes] | None = None
+        self._began = 0  # where the log of this life begins
 
-    def start(self, **environment: str) -> Millrace:
+    def start(self) -> Millrace:
         """Start and wait for `ready`."""
+        self._began = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [*MILLRACE, "run", "--config", "millrace.toml", "--log", "json"],
                 cwd=self.folder,
                 stderr=out,
-                env={**CLEAN, **environment},
+                env=self.environment,
             )
         wait_for(self._ready, f"millrace run: {self.log}")
         return self
@@ -53,11 +55,15 @@ class Millrace:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"millrace ended: {self.log.read_text()}")
-        return "\nready\n" in self.log.read_text()
+        return "\nready\n" in self.said()
+
+    def said(self) -> str:
+        """What it logged since it was started."""
+        return self.log.read_bytes()[self._began :].decode()
 
     def port(self, kind: str, number: int = 0) -> int:
         """The port of the n-th door of a kind."""
-        found = [where for what, where in _LISTENING.findall(self.log.read_text()) if what == kind]
+        found = [where for what, where in _LISTENING.findall(self.said()) if what == kind]
         return int(re.findall(r":(\d+)@", found[number])[0])
 
     def decisions(self) -> list[dict[str, Any]]:
@@ -67,16 +73,19 @@ class Millrace:
 
     def command(self, *arguments: str) -> bytes:
         """Another command over the same folder."""
-        done = subprocess.run(
-            [*MILLRACE, *arguments], cwd=self.folder, env=CLEAN, capture_output=True, check=True
-        )
+        command, env = [*MILLRACE, *arguments], self.environment
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, check=True)
         return done.stdout
 
     def archived(self) -> list[bytes]:
         """Every mail of the archive."""
         lines = self.command("archive", "list", "--json").splitlines()
         sums = [json.loads(line)["sha256"] for line in lines]
-        return [self.command("archive", "cat", each) for each in sums]
+        return [self.kept(each) for each in sums]
+
+    def kept(self, sha256: str) -> bytes:
+        """One mail of the archive."""
+        return self.command("archive", "cat", sha256)
 
     def kill(self) -> None:
         """End at once, as a crash would."""
@@ -104,7 +113,7 @@ myhostname = mx.rcpt.example
 mydestination =
 mynetworks = 192.0.2.200/32
 inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+inet_protocols = all
 relay_domains = rcpt.example
 relay_transport = smtp:[127.0.0.1]:{sink}
 local_recipient_maps =
@@ -147,6 +156,7 @@ retry     unix - - n - - error
 discard   unix - - n - - discard
 anvil     unix - - n - 1 anvil
 scache    unix - - n - 1 scache
+tlsmgr    unix - - n 1000? 1 tlsmgr
 {more}
 """
 
@@ -166,14 +176,16 @@ class Sink:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
+    _known: dict[tuple[str, int, int], Sunk] = field(default_factory=dict)
 
     def start(self) -> Sink:
         program = needs("smtp-sink", "postfix")
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         shutil.chown(self.folder, "postfix", "postfix")
         where = ["-d", f"{self.folder}/%M.", "-u", "postfix", f"127.0.0.1:{self.port}", "128"]
-        self.process = subprocess.Popen([program, *where], env=CLEAN)
+        self.process = subprocess.Popen([program, *self.options, *where], env=CLEAN)
         wait_for(lambda: listens(self.port), "smtp-sink")
         return self
 
@@ -185,9 +197,17 @@ class Sink:
         return path.stat().st_size > 0
 
     def _read(self, path: Path) -> Sunk:
+        status = path.stat()
+        state = (path.name, status.st_size, status.st_mtime_ns)
+        if state not in self._known:  # large mails are looked at many times
+            self._known[state] = self._parsed(path)
+        return self._known[state]
+
+    def _parsed(self, path: Path) -> Sunk:
         text = path.read_bytes()
         head, _, rest = text.partition(b"\nReceived: ")
-        rest = b"Received: " + rest if rest else text
+        # the sink's own trace field is three lines long; no filter could know it
+        rest = rest.split(b"\n", 3)[3] if rest else text
         sender = re.findall(rb"X-Mail-Args: <(.*?)>", head)
         recipients = re.findall(rb"X-Rcpt-Args: <(.*?)>", head)
         # the dump ends with an empty line of its own
@@ -219,9 +239,8 @@ class Postfix:
         self.conf = folder / "conf"
         for part in ("conf", "queue", "data", "log"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        for path in (folder, *folder.parents):
-            if path.stat().st_uid == os.getuid() and path.name:
-                path.chmod(path.stat().st_mode | 0o755)
+        for path in (folder.parent.parent, folder.parent, folder):
+            path.chmod(0o755)
         shutil.chown(folder / "data", "postfix", "postfix")
         values = {"folder": folder, "sink": sink.port, "milters": milters, "more": more}
         (self.conf / "main.cf").write_text(MAIN_CF.format(**values))
@@ -263,12 +282,17 @@ def session(
     smtp = smtplib.SMTP("127.0.0.1", port, local_hostname=helo, timeout=60)
     smtp.ehlo(helo)
     if ip:
-        addr = f"IPV6:{ip}" if ":" in ip else ip
-        words = f"ADDR={addr} NAME=[UNAVAILABLE]" + (f" LOGIN={login}" if login else "")
-        code, text = smtp.docmd("XCLIENT", words)
-        assert code == 220, (code, text)
-        smtp.ehlo(helo)
+        impersonate(smtp, ip, login)
     return smtp
+
+
+def impersonate(smtp: smtplib.SMTP, ip: str, login: str = "") -> None:
+    """Go on as somebody else (XCLIENT)."""
+    addr = f"IPV6:{ip}" if ":" in ip else ip
+    words = f"ADDR={addr} NAME=[UNAVAILABLE]" + (f" LOGIN={login}" if login else "")
+    code, text = smtp.docmd("XCLIENT", words)
+    assert code == 220, (code, text)
+    smtp.ehlo(smtp.local_hostname)
 
 
 def send(

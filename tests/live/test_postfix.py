@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,10 +79,8 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(
-    root: None, tmp_path_factory: pytest.TempPathFactory, clamd_socket: Path
-) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("site") / "here", clamd_socket)
+def site(root: None, new_folder: Callable[[str], Path], clamd_socket: Path) -> Iterator[Site]:
+    made = Site(new_folder("site") / "here", clamd_socket)
     yield made
     made.close()
 
