@@ -5,8 +5,9 @@ RFC 6376, RFC 8301 (algorithms), RFC 8463 (Ed25519), RFC 8601 §2.7.1 (words).
 Three steps, so that a caller may hash a long body where it blocks nobody:
 `read_signatures(headers)` → `hash_body(chunks, wishes)` → `await judge(…)`.
 
-dkimpy is driven part by part and never sees a body, since fed raw mail it can be made to
-burn seconds on one line.  Everything that a sender chooses is bounded first.
+dkimpy reads and validates tags and keys; what is hashed is put together here, at half its
+cost, and without the line of blanks that makes it burn seconds when it is fed raw mail.
+A test holds both to the same answers.  Everything that a sender chooses is bounded first.
 
 Gives:  one result for each signature, from the top down.
 Fails:  never; what cannot be judged is "permerror" or "policy" with a reason.
@@ -16,10 +17,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import dkim
 
@@ -27,6 +29,7 @@ from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mailauth.bodyhash import BodyHashing, Canonicalization, Hashed
 from millrace.engine.mailauth.dkimkeys import Key, Revoked, read_key
 from millrace.engine.mailauth.domains import ascii_domain, is_under
+from millrace.engine.mailauth.headerhash import chosen, signed_octets
 from millrace.engine.ports import Dns
 
 DkimResult = Literal["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"]
@@ -36,6 +39,7 @@ BLANKS_MAX = 200  # in a row; `h=` with 20,000 of them costs dkimpy half a secon
 NAMES_MAX = 200  # in h=
 FIELDS_MAX = 1000
 CLOCK_LEEWAY = 36000.0  # seconds that a signer's clock may be ahead
+_BLANK = re.compile(rb"[ \t\r\n]+")
 _BLANKS = re.compile(rb"[ \t\r\n]{%d}" % BLANKS_MAX)
 _ORDER: dict[DkimResult, int] = {
     "pass": 0,
@@ -250,7 +254,7 @@ def _appended(wish: BodyHashing, body: Hashed, signature: Signature) -> Signatur
 
 def _verify(each: Unjudged, headers: Headers, body: Hashed, key: Key) -> None:
     try:
-        wanted = base64.b64decode(re.sub(rb"\s+", b"", each.tags[b"bh"]))
+        wanted = base64.b64decode(_BLANK.sub(b"", each.tags[b"bh"]), validate=True)
     except (binascii.Error, ValueError):
         raise _Refused("permerror", "bh= is no base64") from None
     if wanted != body.digest:
@@ -260,14 +264,13 @@ def _verify(each: Unjudged, headers: Headers, body: Hashed, key: Key) -> None:
 
 
 def _header_holds(each: Unjudged, headers: Headers, key: Key) -> bool:
-    machine: Any = dkim.DKIM()
-    machine.headers = [[name, value + b"\r\n"] for name, value in headers.fields]
-    machine.pk, machine.keysize, machine.seqtlsrpt = key.verifier, key.bits, False
-    machine.ktag = b"ed25519"  # dkimpy's branch for keys that verify themselves
-    tags = {name: value for name, value in each.tags.items() if name != b"bh"}
-    names = [name.lower() for name in re.split(rb"\s*:\s*", each.tags[b"h"].strip())]
-    field = [each.field.name, each.field.value + b"\r\n"]
+    names = [name.strip().lower() for name in each.tags[b"h"].split(b":")]
+    # a second From would show another author than the one who signed (RFC 6376 §8.15)
+    fields = chosen(headers, [*names, b"from"])
+    canonicalization = each.tags.get(b"c", b"simple").partition(b"/")[0].decode("ascii")
+    signed = signed_octets(fields, each.field, canonicalization)
     try:
-        return bool(machine.verify_sig_process(tags, names, field, None))
-    except (dkim.DKIMException, ValueError, IndexError, TypeError, KeyError) as error:
-        raise _Refused("permerror", str(error)) from None
+        signature = base64.b64decode(_BLANK.sub(b"", each.tags[b"b"]), validate=True)
+    except (binascii.Error, ValueError):
+        raise _Refused("permerror", "b= is no base64") from None
+    return key.fits(hashlib.sha256(signed).digest(), signature)
