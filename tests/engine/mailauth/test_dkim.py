@@ -97,7 +97,7 @@ def test_every_published_signature_is_judged_as_dkimpy_judges_it(shared_data: Pa
 def test_a_second_author_above_a_signed_one_breaks_the_signature(shared_data: Path) -> None:
     folder = shared_data / "dkim"
     entries = json.loads((folder / "index.json").read_text())
-    entry = next(e for e in entries if e["file"].startswith("rfc/") and e["modern"] == "pass")
+    entry = next(e for e in entries if "-rsa-rr-asis" in e["file"] and e["modern"] == "pass")
     raw, dns = as_sent(entry, folder), keys(entry["dns"])
     assert whole(verify(raw, dns)) == "pass"
     assert whole(verify(b"From: Eve <eve@evil.example>\r\n" + raw, dns)) == "fail"
