@@ -99,8 +99,10 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         AddRecipient(BOB, ("NOTIFY=NEVER", "ORCPT=rfc822;bob@mx.example")),
         RemoveRecipient(Address("you", "mx.example")),
     ),
+    "recipients": (AddRecipient(ANN), RemoveRecipient(Address("you", "mx.example"))),
     "nullsender": (ChangeSender(None),),
     "body": (ReplaceBody(NEW_BODY),),
+    "shortbody": (ReplaceBody(b"another\r\n"),),
     "empty": (ReplaceBody(b""),),
 }
 

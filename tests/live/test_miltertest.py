@@ -82,11 +82,18 @@ def test_clean_mail_is_accepted_and_stamped(run):
     """)
 
 
-def test_refused_recipient_hears_the_words_of_the_filter(run):
+def test_refused_recipient_gets_a_reply_code(run):
     run("""
     begin("<clean@client.example>", "<nobody@mx.example>")
     expect("rcpt", mt.getreply(conn), SMFIR_REPLYCODE)
-    expect("words", mt.eom_check(conn, MT_SMTPREPLY, "550", "5.1.1", "nobody of that name"), true)
+    """)
+
+
+def test_refusal_carries_code_and_words_of_the_filter(run):
+    run("""
+    begin("<greylist@client.example>", "<you@mx.example>")
+    mail()
+    expect("words", mt.eom_check(conn, MT_SMTPREPLY, "451", "4.7.1", "come again"), true)
     """)
 
 
@@ -116,23 +123,24 @@ def test_header_edits_read_the_same_to_a_foreign_codec(run):
     expect("eom", mt.getreply(conn), SMFIR_ACCEPT)
     expect("change", mt.eom_check(conn, MT_HDRCHANGE, "Subject", " changed"), true)
     expect("remove", mt.eom_check(conn, MT_HDRDELETE, "X-Old"), true)
-    expect("insert", mt.eom_check(conn, MT_HDRINSERT, "X-Third", " Grüße", 3), true)
+    expect("insert", mt.eom_check(conn, MT_HDRINSERT, "X-Third", " Grüße"), true)
     expect("add", mt.eom_check(conn, MT_HDRADD, "X-Last", " below"), true)
     """)
 
 
-def test_envelope_and_body_edits_read_the_same_to_a_foreign_codec(run):
+# miltertest itself crashes on a changed sender and on chunks of 64 KiB: not asked here
+def test_recipients_and_body_edits_read_the_same_to_a_foreign_codec(run):
     run("""
-    begin("<envelope@client.example>", "<you@mx.example>")
+    begin("<recipients@client.example>", "<you@mx.example>")
     mail()
     expect("add", mt.eom_check(conn, MT_RCPTADD, "<ann@mx.example>"), true)
     expect("remove", mt.eom_check(conn, MT_RCPTDELETE, "<you@mx.example>"), true)
     say("abort", mt.abort(conn))
-    say("mail", mt.mailfrom(conn, "<body@client.example>"))
+    say("mail", mt.mailfrom(conn, "<shortbody@client.example>"))
     say("rcpt", mt.rcptto(conn, "<you@mx.example>"))
     mail()
-    expect("body", mt.eom_check(conn, MT_BODYCHANGE), true)
-    expect("others", mt.eom_check(conn, MT_RCPTADD), false)
+    expect("body", mt.eom_check(conn, MT_BODYCHANGE, "another\\r\\n"), true)
+    expect("others", mt.eom_check(conn, MT_RCPTADD, "<ann@mx.example>"), false)
     """)
 
 
