@@ -10,10 +10,15 @@ Fails: `parse` raises ValueError with a sentence that may be shown to the peer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 LOCAL_MAX = 64  # octets, RFC 5321 §4.5.3.1.1; longer ones are seen, so ×4 is let pass
 PATH_MAX = 1024  # RFC 5321 §4.5.3.1.3 says 256; VERP addresses of today are longer
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NEVER_IN_A_DOMAIN = re.compile(r"[ <>@]")
+_QUOTED_ONLY = re.compile(r'[ <>()",;:\\]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Address:
             return None
         if len(text) > PATH_MAX:
             raise ValueError(f"a path is at most {PATH_MAX} characters long")
-        if any(ch < " " or ch == "\x7f" for ch in text):
+        if _CONTROL.search(text):
             raise ValueError("an address holds no control characters")
         return _mailbox(_without_route(text))
 
@@ -61,9 +66,9 @@ def _mailbox(text: str) -> Address:
         raise ValueError("an address needs something before '@'")
     if len(local.encode("utf-8", "surrogateescape")) > LOCAL_MAX * 4:
         raise ValueError("the local part is too long")
-    if any(ch in " <>" for ch in domain) or "@" in domain:
+    if _NEVER_IN_A_DOMAIN.search(domain):
         raise ValueError("the domain holds a character that no domain has")
-    if not local.startswith('"') and any(ch in ' <>()",;:\\' for ch in local):
+    if not local.startswith('"') and _QUOTED_ONLY.search(local):
         raise ValueError("a local part with such characters must be quoted")
     return Address(local, domain.lower().removesuffix("."))
 

@@ -10,6 +10,7 @@ empty line; senders forget it), and what follows is the body.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -31,6 +32,9 @@ class Field(NamedTuple):
         return unfold(self.value).decode("utf-8", "replace")
 
 
+_field = functools.partial(tuple.__new__, Field)  # half the time of Field(*pair)
+
+
 def unfold(value: bytes) -> bytes:
     """Undo folding (RFC 5322 §2.2.3) and strip outer blanks."""
     if b"\n" in value or b"\r" in value:
@@ -44,7 +48,7 @@ class Headers:
     __slots__ = ("_index", "fields")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self.fields: tuple[Field, ...] = tuple(Field(*pair) for pair in fields)
+        self.fields: tuple[Field, ...] = tuple(map(_field, fields))
         self._index: dict[bytes, list[Field]] | None = None
 
     def __iter__(self) -> Iterator[Field]:
