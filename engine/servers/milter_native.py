@@ -41,11 +41,20 @@ async def serve(stream: Stream, serving: Serving, listener: str, bounds: Bounds)
 
 
 async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFrontEnd) -> None:
+    stream.at_rest = True
     while data := await stream.read():
         for event in machine.receive(data):
-            if not await _step(stream, machine, front, event):
+            if front.note(event):  # most of a mail: no coroutine for each header field
+                _acknowledge(stream, machine, event.command)
+            elif not await _step(stream, machine, front, event):
                 return
         await stream.drain()
+        stream.at_rest = not machine.in_mail
+
+
+def _acknowledge(stream: Stream, machine: wire.MilterServer, command: Command) -> None:
+    if machine.terms.replies_to(command):  # never to macros
+        stream.write(Answer.CONTINUE.packet)
 
 
 async def _step(
@@ -53,10 +62,6 @@ async def _step(
 ) -> bool:
     """Take one event; False when the conversation is over."""
     command = event.command
-    if front.note(event):
-        if command is not Command.MACROS and machine.terms.replies_to(command):
-            stream.write(Answer.CONTINUE.packet)
-        return True
     if isinstance(event, wire.Negotiate):
         stream.write(machine.answer())
         return True
