@@ -7,6 +7,7 @@ them in order, so that the archive and the signer see what will be delivered.
 Positions: `InsertHeader.index` counts fields from the top, 0 is above all.
 `ChangeHeader.index` and `RemoveHeader.index` count fields *of that name*, from 1,
 as they stood before any edit; RemoveHeader leaves the numbers of the others alone.
+Of two edits of one field the first one counts: the second was made for what is gone.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class _Section:
             if new is not None:
                 self._fields.append(new)
             return
-        target = wanted[edit.index - 1]
+        target = wanted[max(edit.index, 1) - 1]
         for at, entry in enumerate(self._fields):
             if entry is target:
                 self._fields[at] = new
@@ -183,10 +184,10 @@ def standing_place(places: Sequence[object | None], index: int) -> int:
 def field_of(name: str, value: str) -> Field:
     """A field of ours as it goes out: one blank after the colon, CRLF folds, no stray breaks."""
     text = value.replace("\r\n", "\n").replace("\r", "").replace("\0", "")
-    folded = "\n".join(
-        line if at == 0 or line[:1] in (" ", "\t") else "\t" + line
-        for at, line in enumerate(text.split("\n"))
-    )
+    first, *more = text.split("\n")
+    # RFC 5322 §3.2.2: no line of a folded field is made up of blanks alone
+    more = [line for line in more if line.strip(" \t")]
+    folded = "\n".join([first, *(line if line[0] in " \t" else "\t" + line for line in more)])
     raw = folded.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
     clean = "".join(ch for ch in name if "!" <= ch <= "~" and ch != ":")
     return Field(clean.encode("ascii"), b" " + raw)

@@ -62,7 +62,7 @@ class _Paper:
             if isinstance(edit, ChangeHeader):
                 self._places.append(edit)
             return
-        target = wanted[edit.index - 1]
+        target = wanted[max(edit.index, 1) - 1]
         at = next((at for at, place in enumerate(self._places) if place is target), -1)
         if at < 0:
             return  # an earlier edit has it
