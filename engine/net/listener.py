@@ -41,7 +41,7 @@ class Listener:
         self.refused = 0
         self._serve = serve
         self._full = full
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Stream] = {}
         self._addresses: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
@@ -76,6 +76,8 @@ class Listener:
     async def close(self, grace: float = 0.0) -> None:
         """Stop, give open connections `grace` seconds to end, and end the rest."""
         self.stop()
+        for stream in self._tasks.values():
+            stream.retire()
         if self._tasks and grace > 0:
             await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
@@ -88,8 +90,8 @@ class Listener:
 
     def _opened(self, stream: Stream) -> None:
         task = asyncio.get_running_loop().create_task(self._connection(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = stream
+        task.add_done_callback(self._tasks.pop)
 
     async def _connection(self, stream: Stream) -> None:
         ip = stream.peer.ip

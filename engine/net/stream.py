@@ -7,6 +7,9 @@ STARTTLS is safe both ways (RFC 3207 §4.2).  A server calls `hold` before it wr
 220, so that the client's first TLS bytes stay in the kernel until the handshake reads
 them; and text that came behind STARTTLS is still `pending`, which `start_tls` refuses.
 
+A server that stops calls `retire`: where the connection is `at_rest`, between two mails,
+`read` then gives b"" as if the peer had ended; elsewhere it does once it is at rest.
+
 Fails: `read` and `drain` raise TimeoutError after `idle` seconds; `drain` raises
 ConnectionError when the peer is gone; `read` then gives b"".  `start_tls` raises
 ProtocolError, `connect` raises Unavailable.
@@ -48,6 +51,8 @@ class Stream(asyncio.BufferedProtocol):
         self.idle = idle
         self.peer = Peer("")
         self.tls: Tls | None = None
+        self.at_rest = False  # nothing would be lost if the connection ended now
+        self.retired = False
         self._opened = opened
         self._transport: asyncio.Transport  # from connection_made on
         self._loop = asyncio.get_running_loop()
@@ -71,9 +76,11 @@ class Stream(asyncio.BufferedProtocol):
 
     async def read(self) -> bytes:
         """What came since the last read, at least one octet; b"" when the peer has ended."""
-        if not self._chunks and not self._ended:
+        if not self._chunks and not self._ended and not self._resting:
             self._reader = self._loop.create_future()
             await self._within(self._reader)
+        if self._resting:
+            return b""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         paused = self._size >= HIGH_WATER
@@ -81,6 +88,16 @@ class Stream(asyncio.BufferedProtocol):
         if paused and not self._held:
             self._transport.resume_reading()
         return data
+
+    def retire(self) -> None:
+        """End as soon as the connection is at rest."""
+        self.retired = True
+        if self.at_rest:
+            _wake(self._reader)
+
+    @property
+    def _resting(self) -> bool:
+        return self.retired and self.at_rest
 
     def hold(self) -> None:
         """Leave what comes from now on to the kernel, until `start_tls`."""

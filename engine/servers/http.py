@@ -56,6 +56,7 @@ async def _request(stream: Stream, machine: h11.Connection, pages: Pages) -> boo
     while True:
         event = machine.next_event()
         if event is h11.NEED_DATA:
+            stream.at_rest = machine.their_state is h11.IDLE
             machine.receive_data(await stream.read())
         elif isinstance(event, h11.Request):
             request = event

@@ -134,8 +134,11 @@ class _Visit:
             await self._stream.send(self._core.outgoing())
             if self._core.closed:
                 return
+            self._stream.at_rest = not self.talk.in_mail
             data = await self._stream.read()
             if not data:
+                if self._stream.retired:
+                    self.leave(_DOWN)
                 return
             self._core.feed(data)
 

@@ -69,6 +69,7 @@ class Conversation:
         self._begin_nothing()
 
     def _begin_nothing(self) -> None:
+        self.in_mail = False
         self._discards = False
         self._utf8 = False
         self._intake: Intake | None = None
@@ -139,7 +140,9 @@ class Conversation:
             self._sender = Sender(said.address, said.options)
             verdict = await self._tx.mail(self._sender, tls=tls, login=self._origin.login)
         self._discards = verdict.action is Action.DISCARD
-        return _refusal(verdict)
+        reply = _refusal(verdict)
+        self.in_mail = reply is None
+        return reply
 
     async def rcpt(self, said: RcptTo) -> Reply | None:
         """RCPT."""
