@@ -57,6 +57,9 @@ def _text(plan: Plan) -> Iterator[str]:
     width = max((len(node.name) for node in plan.nodes), default=0) + 2
     for stage in Stage:
         yield from _stage(plan, stage, width)
+    dead = [rule.name for rule in plan.policy.rules if not rule.live]
+    if dead:
+        yield f"\nnever here, since no filter gives what they name: {', '.join(dead)}"
 
 
 def _stage(plan: Plan, stage: Stage, width: int) -> Iterator[str]:
@@ -68,7 +71,7 @@ def _stage(plan: Plan, stage: Stage, width: int) -> Iterator[str]:
         ports = " ".join(port for _, port in node.ports)
         line = f"  {label:<9}{corner} {node.name:<{width}}{ports:<14}{_notes(plan, node)}"
         yield line.rstrip()
-    for rule in (r for r in plan.policy.rules if r.stage == stage):
+    for rule in (r for r in plan.policy.rules if r.stage == stage and r.live):
         each = ", for each recipient" if rule.recipient else ""
         yield f"  {stage.name if not nodes else '':<9}   rule {rule.name} → {rule.then.word}{each}"
 

@@ -24,7 +24,7 @@ from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
 from millrace.engine.policy.expr import Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
-from millrace.engine.policy.rules import Policy, Word
+from millrace.engine.policy.rules import Policy, Rule, Weight, Word
 
 
 def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
@@ -77,19 +77,23 @@ def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
     for node in nodes:
         yield from (SOURCES[ask.kind].word for ask in node.contract.sources)
         yield from node.when.names if node.when else ()
-    for weight in policy.weights:
+    for weight in filter(_live, policy.weights):
         yield from weight.add.names | (weight.when.names if weight.when else frozenset())
-    for rule in policy.rules:
+    for rule in filter(_live, policy.rules):
         yield from rule.when.names
         for part in rule.reply.parts if rule.reply else ():
             yield from part.names
+
+
+def _live(each: Weight | Rule) -> bool:
+    return each.live
 
 
 def _step(
     nodes: tuple[Node, ...], policy: Policy, stage: Stage, *, recipient: bool = False
 ) -> Step:
     here = tuple(n for n in nodes if n.stage == stage and (n.scope is Scope.RECIPIENT) == recipient)
-    weights = () if recipient else tuple(w for w in policy.weights if w.stage == stage)
+    weights = () if recipient else policy.weights_at(stage)
     return Step.of(here, weights, policy.rules_at(stage, recipient=recipient))
 
 

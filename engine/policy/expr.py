@@ -46,12 +46,21 @@ class Misfit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled text, the kind of its value, and the names that it asks for."""
+    """A compiled text, the kind of its value, and the names that it asks for.
+
+    `parts` are what a top-level `and` joins (or the whole), each with its own names.
+    """
 
     text: str
     kind: Kind
     names: frozenset[str]
     run: Run
+    parts: tuple[tuple[frozenset[str], Run], ...] = ()
+
+    def holds_never(self, absent: frozenset[str]) -> bool:
+        """Whether it cannot hold where these names are always absent."""
+        nothing = {"score": 0.0}
+        return any(names and names <= absent and not run(nothing) for names, run in self.parts)
 
 
 def compile_text(text: str, names: Mapping[str, Kind]) -> Expression:
@@ -61,7 +70,20 @@ def compile_text(text: str, names: Mapping[str, Kind]) -> Expression:
     body = _parsed(text)
     compiler = _Compiler(names, text)
     kind, run = compiler.compile(body, 0)
-    return Expression(text, kind, frozenset(compiler.used), run)
+    parts = tuple(_part(each, names, text) for each in _conjuncts(body))
+    return Expression(text, kind, frozenset(compiler.used), run, parts)
+
+
+def _conjuncts(body: ast.expr) -> list[ast.expr]:
+    if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And):
+        return body.values
+    return [body]
+
+
+def _part(node: ast.expr, names: Mapping[str, Kind], text: str) -> tuple[frozenset[str], Run]:
+    compiler = _Compiler(names, text)
+    _, run = compiler.compile(node, 0)
+    return frozenset(compiler.used), run
 
 
 def compile_condition(text: str, names: Mapping[str, Kind]) -> Expression:

@@ -61,7 +61,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One term of the score."""
+    """One term of the score; not `live` when the pipeline measures nothing of what it needs."""
 
     name: str
     when: Expression | None
@@ -69,11 +69,15 @@ class Weight:
     why: str
     stage: Stage
     place: Place
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; `recipient` when it is judged for each recipient."""
+    """One rule; `recipient` when it is judged for each recipient.
+
+    Not `live` when it can never match, since the pipeline does not measure what it needs.
+    """
 
     name: str
     when: Expression
@@ -83,6 +87,7 @@ class Rule:
     stage: Stage
     recipient: bool
     place: Place
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,12 @@ class Policy:
 
     def rules_at(self, stage: Stage, *, recipient: bool = False) -> tuple[Rule, ...]:
         """The rules that are judged then, in the order of the file."""
-        return tuple(r for r in self.rules if r.stage == stage and r.recipient == recipient)
+        here = (r for r in self.rules if r.stage == stage and r.recipient == recipient)
+        return tuple(rule for rule in here if rule.live)
+
+    def weights_at(self, stage: Stage) -> tuple[Weight, ...]:
+        """The weights that are added then."""
+        return tuple(w for w in self.weights if w.stage == stage and w.live)
 
 
 def load(document: Document, name: str, vocabulary: Vocabulary) -> Policy:
@@ -116,8 +126,8 @@ class _Loader:
         data = self.document.data
         self._only((), data, ("title", "weight", "rule"))
         weights = self._each("weight", self._weight)
-        stage = max((w.stage for w in weights), default=Stage.CONNECT)
-        self.words["score"] = Word(NUMBER, stage)
+        stages = [weight.stage for weight in weights if weight.live]
+        self.words["score"] = Word(NUMBER, max(stages, default=Stage.CONNECT), given=bool(stages))
         rules = self._each("rule", self._rule)
         self._unique("weight", weights)
         self._unique("rule", rules)
@@ -148,7 +158,9 @@ class _Loader:
             sentence = "a weight cannot name what differs between recipients"
             self._fault(path, sentence, "The score is of the mail; write a rule.")
         why = self._text(path, table, "why")
-        return Weight(table["name"], when, add, why, stage, self.document.place(path))
+        live = not (when is not None and when.holds_never(self.absent))
+        live = live and not add.holds_never(self.absent)
+        return Weight(table["name"], when, add, why, stage, self.document.place(path), live)
 
     def _rule(self, path: Path_, table: dict[str, Any]) -> Rule | None:
         self._only(path, table, ("name", "when", "then", "reply", "why"))
@@ -170,7 +182,8 @@ class _Loader:
             )
             self._fault((*path, "then"), sentence, "Here stands pass, defer, reject or discard.")
         why, place = self._text(path, table, "why"), self.document.place(path)
-        return Rule(table["name"], when, action, reply, why, stage, recipient, place)
+        live = not when.holds_never(self.absent)
+        return Rule(table["name"], when, action, reply, why, stage, recipient, place, live)
 
     def _reply(self, path: Path_, table: dict[str, Any], action: Action | None) -> Template | None:
         text, path = self._text(path, table, "reply"), (*path, "reply")
@@ -217,6 +230,11 @@ class _Loader:
             self._fault(path, misfit.sentence, misfit.hint, misfit.offset + shift, misfit.width)
             return None
         return found
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """What no mail of this pipeline ever has."""
+        return frozenset(name for name, word in self.words.items() if not word.given)
 
     def _known(self, path: Path_, names: frozenset[str]) -> tuple[Stage, bool]:
         """When all that is named is known, and whether it differs between recipients."""

@@ -26,7 +26,7 @@ from millrace.engine.mail.verdict import ACTIONS, Action
 from millrace.engine.policy import judge
 from millrace.engine.policy.judge import Term
 from millrace.engine.policy.kinds import Kind, Word, fields_of
-from millrace.engine.policy.rules import Policy, Vocabulary
+from millrace.engine.policy.rules import Policy, Rule, Vocabulary
 
 _WANTED: dict[str, Word] = {"name": "text", "given": "record", "rule": "text", "score": "number"}
 _TYPES: dict[Word, tuple[type, ...]] = {
@@ -183,11 +183,15 @@ def try_case(policy: Policy, case: Case) -> Outcome:
     for stage in Stage:
         terms += judge.terms(tuple(w for w in policy.weights if w.stage == stage), values)
         values["score"] = judge.score(terms)
-        here = (*policy.rules_at(stage, recipient=True), *policy.rules_at(stage))
+        here = tuple(r for r in sorted(policy.rules, key=_of_mail) if r.stage == stage)
         rule = rule or judge.first_match(here, values)
     action = rule.then if rule else Action.PASS
     name = rule.name if rule else ""
     return Outcome(case, action, name, tuple(terms), _problem(case, action, name, terms))
+
+
+def _of_mail(rule: Rule) -> bool:
+    return not rule.recipient  # at RCPT each recipient is judged before the mail
 
 
 def _problem(case: Case, action: Action, rule: str, terms: list[Term]) -> str:

@@ -57,8 +57,8 @@ def faults(text: str) -> list[tuple[str, str]]:
         ("True", Stage.CONNECT, False),
         ("early", Stage.HELO, False),
         ("early and late", Stage.BODY, False),
-        ("absent", Stage.CONNECT, False),
-        ("early and absent", Stage.HELO, False),
+        ("not absent", Stage.CONNECT, False),
+        ("early and not absent", Stage.HELO, False),
         ("own and early", Stage.RCPT, True),
     ],
 )
@@ -68,6 +68,13 @@ def test_what_a_rule_names_fixes_its_stage_and_scope(when, stage, recipient):
     assert (found.stage, found.recipient) == (stage, recipient)
     assert policy.rules_at(stage, recipient=recipient) == (found,)
     assert policy.rules_at(stage, recipient=not recipient) == ()
+
+
+@pytest.mark.parametrize("when", ["absent", "early and absent", "late and early and absent"])
+def test_a_rule_that_needs_what_nobody_measures_is_judged_nowhere(when):
+    policy = loaded(rule(when=f'"{when}"'))
+    assert [found.live for found in policy.rules] == [False]
+    assert all(policy.rules_at(stage) == () for stage in Stage)
 
 
 def test_words_of_the_reply_delay_a_rule():
