@@ -191,7 +191,7 @@ async def main(*arguments: str) -> None:
     door = await opened(*arguments)
     print(door.address, flush=True)
     await ended.wait()
-    await door.close(0.5)
+    await door.close(30.0)
 
 
 if __name__ == "__main__":

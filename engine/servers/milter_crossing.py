@@ -35,6 +35,7 @@ class Visit:
     ) -> None:
         self.terms = Terms(0, 0, 0)
         self.met = False  # whether its peer was named
+        self.in_mail = False
         self._loop = loop
         self._crossing: concurrent.futures.Future[Any] | None = None
         self._gathered: list[wire.Event] = []

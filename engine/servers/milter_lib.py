@@ -49,6 +49,7 @@ try:
 except ImportError:  # `start` says so
     libmilter = None
 
+ANSWER_S = 0.2
 STOP_S = 6.0  # libmilter looks every five seconds whether it shall stop
 _used = False
 _log = logging.getLogger("millrace.milter")
@@ -165,15 +166,24 @@ class LibmilterListener:
             threading.Thread(target=libmilter.stop, name="libmilter stop", daemon=True).start()
 
     async def close(self, grace: float = 0.0) -> None:
-        """Stop, give open connections `grace` seconds to end, and end the rest."""
+        """Stop, give mails under way `grace` seconds to end, and end the rest."""
         self.stop()
-        if self._visits and grace > 0:
+        if self._in_mail() and grace > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._quiet.wait(), grace)
         for visit in tuple(self._visits):
             visit.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), STOP_S)
+
+    def _in_mail(self) -> bool:
+        return any(visit.in_mail for visit in tuple(self._visits))
+
+    def _at_rest(self, visit: Visit) -> None:
+        visit.in_mail = False
+        if self._stopped and not self._in_mail():
+            # libmilter writes the answer after this call has returned
+            self._tell(lambda: self._loop.call_later(ANSWER_S, self._quiet.set))
 
     # --- what libmilter calls, in its threads
 
@@ -204,6 +214,8 @@ class LibmilterListener:
 
     def _mail(self, ctx: Any, *words: bytes) -> int:  # noqa: ANN401
         path, *options = map(_text, words)
+        if visit := ctx.getpriv():
+            visit.in_mail = True
         return self._step(ctx, wire.MailFrom(path, tuple(options)))
 
     def _rcpt(self, ctx: Any, *words: bytes) -> int:  # noqa: ANN401
@@ -223,19 +235,25 @@ class LibmilterListener:
         return self._step(ctx, wire.BodyChunk(data))
 
     def _end_of_message(self, ctx: Any) -> int:  # noqa: ANN401
-        return self._step(ctx, wire.EndOfMessage())
+        return self._ended_mail(ctx, wire.EndOfMessage())
 
     def _abort(self, ctx: Any) -> int:  # noqa: ANN401
-        self._step(ctx, wire.Abort())
+        self._ended_mail(ctx, wire.Abort())
         return int(libmilter.CONTINUE)
+
+    def _ended_mail(self, ctx: Any, event: wire.Event) -> int:  # noqa: ANN401
+        try:
+            return self._step(ctx, event)
+        finally:
+            if visit := ctx.getpriv():
+                self._at_rest(visit)
 
     def _close(self, ctx: Any) -> int:  # noqa: ANN401
         visit = ctx.getpriv()
         if visit is not None:
             self._visits.discard(visit)
             self._tell(visit.front.abort)
-            if not self._visits:
-                self._tell(self._quiet.set)
+            self._at_rest(visit)
         return int(libmilter.CONTINUE)
 
     def _step(self, ctx: Any, event: wire.Event) -> int:  # noqa: ANN401

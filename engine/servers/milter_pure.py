@@ -87,7 +87,7 @@ async def _converse(
     made: list[_App] = []
 
     def app_factory(*, session: Any) -> _App:  # noqa: ANN401 - the library is untyped to us
-        made.append(_App(session, front, flags))
+        made.append(_App(session, front, flags, stream))
         return made[0]
 
     pipe = _Pipe(stream, first)
@@ -101,6 +101,7 @@ async def _converse(
     app = made[0]
     pipe.app = app
     reading = handler._keep_reading_packets_task  # noqa: SLF001 - no public way to wait for it
+    stream.at_rest = True
     try:
         await asyncio.wait((reading,))
     finally:
@@ -152,11 +153,18 @@ class _Pipe:
 class _App(AbstractMilterApp):  # type: ignore[misc]
     """What the library calls for each command; the front end answers."""
 
-    def __init__(self, session: Any, front: MilterFrontEnd, flags: RequestProtocolFlags) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401
+        front: MilterFrontEnd,
+        flags: RequestProtocolFlags,
+        stream: Stream,
+    ) -> None:
         self.protocol_flags = flags
         self.symbols = _symbols(front.wants)
         self._session = session
         self._front = front
+        self._stream = stream
         protocol, actions = flags.encode_to_flags_bitmask()
         self._terms = Terms(6, actions, protocol)
         self._room = asyncio.Event()
@@ -206,10 +214,17 @@ class _App(AbstractMilterApp):  # type: ignore[misc]
 
     async def on_mail_from(self, command: Any) -> Any:  # noqa: ANN401
         self._forget()
+        self._stream.at_rest = False
         return await self._hear(command)
+
+    async def on_end_of_message(self, command: Any) -> Any:  # noqa: ANN401
+        response = await self._hear(command)
+        self._stream.at_rest = True
+        return response
 
     async def on_abort(self, _: Any) -> None:  # noqa: ANN401
         self._forget()
+        self._stream.at_rest = True
         self._front.abort()
 
     def _forget(self) -> None:
@@ -218,7 +233,7 @@ class _App(AbstractMilterApp):  # type: ignore[misc]
         self._session._manipulations_sent = False  # noqa: SLF001
 
     on_connect = on_helo = on_rcpt_to = on_data = on_unknown = _hear
-    on_header = on_end_of_headers = on_body_chunk = on_end_of_message = _hear
+    on_header = on_end_of_headers = on_body_chunk = _hear
 
     async def on_quit(self, _: Any) -> None:  # noqa: ANN401
         self._front.abort()

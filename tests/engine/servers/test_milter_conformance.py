@@ -82,9 +82,14 @@ def door(request) -> Iterator[Door]:
         pytest.skip(words)
     with opened(request.param) as process:
         assert process.stdout is not None
-        yield Door(request.param, process, process.stdout.readline().strip())
-        process.terminate()
-        assert process.wait(20) == 0, "the door did not close well"
+        door = Door(request.param, process, process.stdout.readline().strip())
+        yield door
+        with Mta(door) as idle:
+            idle.greet().mail("clean")
+            process.terminate()
+            assert process.wait(20) == 0, (
+                "a connection between two mails kept the door from closing"
+            )
 
 
 def opened(*arguments: str) -> subprocess.Popen[str]:
@@ -413,8 +418,9 @@ def test_next_peer_may_follow_on_the_same_connection(door, mta):
         assert mta.mail("clean").heard()[0] == "192.0.2.9 40009 other.example"
 
 
-def test_mta_that_offers_less_is_served_within_its_offer(door):
-    with unless(door, SMALL_OFFER, ConnectionError), Mta(door, SENDMAIL_8_13) as mta:
+@pytest.mark.parametrize("offer", [SENDMAIL_8_13, Negotiate(6, 0x1F, POSTFIX.protocol)])
+def test_mta_that_offers_less_is_served_within_its_offer(door, offer):
+    with unless(door, SMALL_OFFER, ConnectionError), Mta(door, offer) as mta:
         outcome = mta.greet().mail("hold", fields=FIELDS[:3])
         assert outcome.heard()[-2:] == [digest(raw(FIELDS[:3])), digest(BODY)]
         assert outcome.others == []
