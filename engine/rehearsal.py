@@ -73,6 +73,10 @@ class Case:
         raw = _raw(data, folder)
         dns = data.get("dns")
         to = data.get("to") or []
+        for key in ("ip", "helo", "from", "login", "now", "mail", "to"):
+            given = to if key == "to" and isinstance(to, list) else [data.get(key) or ""]
+            if not all(isinstance(each, str) for each in given):
+                raise ValueError(f"{key} is text, not {data[key]!r}")
         return Case(
             raw=raw,
             ip=str(data.get("ip") or ""),

@@ -41,7 +41,9 @@ class BodyHash:
     def update(self, chunk: bytes) -> None:
         """Take the next piece of the body."""
         data = self._tail + chunk
-        held = data.rstrip(b" \t\r" if self._relaxed else b"\r")
+        # a CR before another octet is text, so one is held at most, and the blanks before it
+        held = data[:-1] if data.endswith(b"\r") else data
+        held = held.rstrip(b" \t") if self._relaxed else held
         self._tail = data[len(held) :]
         if self._relaxed:
             self._tail, held = _squeezed(self._tail), _relaxed(held)

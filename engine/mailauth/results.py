@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import authres
 
 VALUE_MAX = 256
+_REASON = str.maketrans({'"': "'", "\\": "/", ";": ",", "@": " at "})
 _SAFE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~.@=-]+")
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
@@ -42,8 +43,8 @@ def _result(method: Method) -> authres.AuthenticationResult:
         for ptype, name, value in method.properties
         if value
     ]
-    # authres quotes a reason itself where it must; only what no quoting saves is taken out
-    reason = _printable(method.reason).replace('"', "'").replace("\\", "/").replace(";", ",")
+    # authres quotes a reason itself, though not for an "@"; what no quoting saves is taken out
+    reason = _printable(method.reason).translate(_REASON)
     return authres.AuthenticationResult(
         method.name, result=method.result, reason=reason or None, properties=properties
     )

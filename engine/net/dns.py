@@ -134,11 +134,13 @@ class BudgetedDns:
     cache: CachedDns
     lookups: int = BUDGET_LOOKUPS
     seconds: float = BUDGET_SECONDS
+    _waiting: int = 0  # questions that wait side by side cost their time once
+    _since: float = 0.0
 
     async def ask(self, name: str, kind: RecordType) -> Answer:
         """Answer one question; "timeout" once the budget is spent."""
         name = ascii_domain(name) or ""
-        if not name:
+        if not name.isprintable() or not name:  # c-ares would end the name at a NUL
             return Answer("badname")
         known = self.cache.known((name, kind))
         if known is not None:
@@ -146,14 +148,19 @@ class BudgetedDns:
         self.lookups -= 1
         if self.lookups < 0 or self.seconds <= 0:
             return _SPENT
-        began = self.cache.monotonic()
+        self._spend(1)
         try:
             async with asyncio.timeout(self.seconds):
                 return await self.cache.ask((name, kind))
         except TimeoutError:
             return _SPENT
         finally:
-            self.seconds -= self.cache.monotonic() - began
+            self._spend(-1)
+
+    def _spend(self, more: int) -> None:
+        now = self.cache.monotonic()
+        self.seconds -= now - self._since if self._waiting else 0.0
+        self._since, self._waiting = now, self._waiting + more
 
     async def ask_all(self, questions: Sequence[Question]) -> list[Answer]:
         """Answer all, in their order, those that are not cached side by side."""

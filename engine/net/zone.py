@@ -80,6 +80,8 @@ class ZoneDns:
     @staticmethod
     def of(data: Mapping[str, Any], source: str = "dns") -> ZoneDns:
         """Make one from the JSON's data."""
+        if not isinstance(data, Mapping):
+            raise _fault(source, "wants an object of names")
         answers: dict[Question, Answer] = {}
         broken: dict[str, Answer] = {}
         for given, records in data.items():

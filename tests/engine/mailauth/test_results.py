@@ -1,0 +1,102 @@
+"""Authentication-Results: what we write is read back, and forged fields are known."""
+
+import authres
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millrace.engine.mail.edits import field_of
+from millrace.engine.mailauth.results import VALUE_MAX, Method, claimed_id, written
+
+METHODS = (
+    Method("spf", "pass", (("smtp", "mailfrom", "a@b.example"),)),
+    Method("dkim", "fail", (("header", "d", "b.example"), ("header", "s", "s1")), "bad body"),
+    Method("dmarc", "none", (("header", "from", "b.example"),)),
+)
+
+
+def read(text: str):
+    return authres.AuthenticationResultsHeader.parse("Authentication-Results: " + text)
+
+
+def unfolded(text: str) -> str:
+    return text.replace("\n\t", " ")
+
+
+def test_results_are_read_back_as_they_were_measured():
+    found = read(unfolded(written("mx.example", METHODS)))
+    assert found.authserv_id == "mx.example"
+    assert [(r.method, r.result) for r in found.results] == [
+        ("spf", "pass"),
+        ("dkim", "fail"),
+        ("dmarc", "none"),
+    ]
+    properties = [(p.type, p.name, p.value) for p in found.results[1].properties]
+    assert properties == [("header", "d", "b.example"), ("header", "s", "s1")]
+    assert found.results[1].reason == "bad body"
+
+
+def test_mail_without_methods_says_none():
+    assert written("mx.example", ()) == "mx.example;\n\tnone"
+
+
+def test_field_is_folded_with_one_method_a_line():
+    lines = written("mx.example", METHODS).split("\n")
+    assert [line.split()[0].split("=")[0] for line in lines] == ["mx.example;", "spf", "dkim",
+                                                                 "dmarc"]  # fmt: skip
+
+
+# RFC 8601 §2.2 allows UTF-8 in a quoted value, but the reader of this test does not know it
+NASTY = st.text(st.sampled_from('a@.;="\\() \r\n\t\0\x1b,'), max_size=30)
+
+
+@given(NASTY, NASTY)
+def test_no_value_makes_a_line_or_a_method_of_its_own(value, reason):
+    text = written("mx.example", (Method("spf", "fail", (("smtp", "mailfrom", value),), reason),))
+    assert "\r" not in text
+    assert text.count("\n") == 1
+    assert text.count(";") == 1
+    found = read(unfolded(text))
+    assert [(r.method, r.result) for r in found.results] == [("spf", "fail")]
+
+
+def test_injected_header_stays_inside_the_field():
+    evil = 'a@b.example\r\nX-Evil: yes\r\n\r\n"; dkim=pass'
+    text = written("mx.example", (Method("spf", "fail", (("smtp", "mailfrom", evil),)),))
+    assert b"\r\nX-Evil" not in field_of("Authentication-Results", text).value
+    assert [r.method for r in read(unfolded(text)).results] == ["spf"]
+
+
+def test_values_are_bounded_in_length():
+    text = written(
+        "mx.example", (Method("spf", "fail", (("smtp", "helo", "x" * 9999),), "y" * 9999),)
+    )
+    assert len(text) < 3 * VALUE_MAX
+
+
+@pytest.mark.parametrize(
+    ("value", "claimed"),
+    [
+        (b" mx.example; spf=pass", "mx.example"),
+        (b" MX.Example 1; spf=pass", "mx.example"),
+        (b"mx.example.;none", "mx.example"),
+        (b"\r\n\tmx.example;\r\n\tspf=pass", "mx.example"),
+        (b" (comment) mx.example; spf=pass", "mx.example"),
+        (b" (a (nested) comment)mx.example; x", "mx.example"),
+        (b"mx.example(comment); x", "mx.example"),
+        (b' "mx.example"; x', "mx.example"),
+        (b' "mx.example" 1; x', "mx.example"),
+        (b"mx.\r\n example; x", "mx."),
+        (b"", ""),
+        (b";", ""),
+        (b"\xff; x", "\ufffd"),
+        (b"(" * 5000 + b"mx.example", "(" * 5000 + "mx.example"),
+    ],
+)
+def test_claim_is_read_from_the_raw_text(value, claimed):
+    assert claimed_id(value) == claimed.rstrip(".")
+
+
+@given(st.binary(max_size=80))
+def test_any_octets_claim_something_without_error(value):
+    assert claimed_id(value) == claimed_id(value).lower()
