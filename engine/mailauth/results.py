@@ -15,7 +15,9 @@ import authres
 
 VALUE_MAX = 256
 _REASON = str.maketrans({'"': "'", "\\": "/", ";": ",", "@": " at "})
-_SAFE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~.@=-]+")
+_TOKEN = r"[A-Za-z0-9!#$%&'*+^_`{|}~.-]+"
+_DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+_BARE = re.compile(rf"{_TOKEN}(?:@{_DOMAIN})?|@{_DOMAIN}")
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
 
@@ -32,7 +34,9 @@ class Method:
 def written(authserv_id: str, methods: tuple[Method, ...]) -> str:
     """The value of the field, folded; without methods it says "none" (RFC 8601 §2.2)."""
     results = [_result(method) for method in methods] or [authres.NoneAuthenticationResult()]
-    header = authres.AuthenticationResultsHeader(_value(authserv_id), results=results)
+    name = _cleaned(authserv_id)
+    name = name if _BARE.fullmatch(name) else f'"{name}"'
+    header = authres.AuthenticationResultsHeader(name, results=results)
     parts = header.header_value().split("; ")
     return ";\n\t".join(part.strip() for part in parts)
 
@@ -41,7 +45,7 @@ def _result(method: Method) -> authres.AuthenticationResult:
     properties = [
         authres.AuthenticationResultProperty(ptype, name, _value(value))
         for ptype, name, value in method.properties
-        if value
+        if _cleaned(value)
     ]
     # authres quotes a reason itself, though not for an "@"; what no quoting saves is taken out
     reason = _printable(method.reason).translate(_REASON)
@@ -51,8 +55,13 @@ def _result(method: Method) -> authres.AuthenticationResult:
 
 
 def _value(value: str) -> str:
-    clean = _printable(value).replace('"', "").replace("\\", "").replace(";", "")
-    return clean if _SAFE.fullmatch(clean) else f'"{clean}"'
+    clean = _cleaned(value)
+    # authres quotes what it must, though nothing that holds an "@"
+    return f'"{clean}"' if "@" in clean and not _BARE.fullmatch(clean) else clean
+
+
+def _cleaned(value: str) -> str:
+    return _printable(value).replace('"', "").replace("\\", "").replace(";", "")
 
 
 def _printable(value: str) -> str:

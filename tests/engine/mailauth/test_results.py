@@ -67,6 +67,24 @@ def test_injected_header_stays_inside_the_field():
     assert [r.method for r in read(unfolded(text)).results] == ["spf"]
 
 
+@pytest.mark.parametrize(
+    ("value", "written_as"),
+    [
+        ("a@b.example", "a@b.example"),
+        ("@b.example", "@b.example"),
+        ("a b", '"a b"'),
+        ("a b@c.example", '"a b@c.example"'),
+        ("a@b@c", '"a@b@c"'),
+        ("prvs=1/a@b.example", '"prvs=1/a@b.example"'),
+        ("rsa/x", '"rsa/x"'),
+        ("ü@b.example", '"ü@b.example"'),
+    ],
+)
+def test_value_is_quoted_once_where_it_must_be(value, written_as):
+    text = written("mx.example", (Method("spf", "fail", (("smtp", "mailfrom", value),)),))
+    assert text == f"mx.example;\n\tspf=fail smtp.mailfrom={written_as}"
+
+
 def test_values_are_bounded_in_length():
     text = written(
         "mx.example", (Method("spf", "fail", (("smtp", "helo", "x" * 9999),), "y" * 9999),)
