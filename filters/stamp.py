@@ -18,6 +18,7 @@ from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.session import Login
 from millrace.engine.mail.verdict import Action, Verdict
 from millrace.engine.mailauth.results import Method, claimed_id, written
+from millrace.filters.arc import Arc
 from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import Dmarc
 from millrace.filters.spam import Spam
@@ -45,10 +46,11 @@ class Stamp:
         login: Login | None,
         spf: Spf | None,
         dkim: Dkim | None,
+        arc: Arc | None,
         dmarc: Dmarc | None,
         spam: Spam | None,
     ) -> Finding:  # type: ignore[type-arg]
-        methods = tuple(_methods(envelope, login, spf, dkim, dmarc))
+        methods = tuple(_methods(envelope, login, spf, dkim, arc, dmarc))
         edits: list[Edit] = list(self._forged(headers))
         if self.trace_header:
             rule = verdict.because.rule if verdict.because else "-"
@@ -76,6 +78,7 @@ def _methods(
     login: Login | None,
     spf: Spf | None,
     dkim: Dkim | None,
+    arc: Arc | None,
     dmarc: Dmarc | None,
 ) -> Iterator[Method]:
     if login is not None:
@@ -93,6 +96,8 @@ def _methods(
             ("header", "a", signature.algorithm),
         )
         yield Method("dkim", signature.result, found, _reason(signature.result, signature.reason))
+    if arc is not None and arc.result != "none":
+        yield Method("arc", arc.result, (), _reason(arc.result, arc.reason))
     if dmarc is not None:
         about = (("header", "from", dmarc.domain), ("policy", "dmarc", dmarc.policy))
         yield Method("dmarc", dmarc.result, about, _reason(dmarc.result, dmarc.reason))

@@ -221,7 +221,7 @@ TAGGED = Verdict(Action.TAG, because=Because("spam-maybe"), score=5.25)
 
 
 def stamped(stamp=OURS, raw=b"", verdict=TAGGED, **facts):
-    asks = dict.fromkeys(("login", "spf", "dkim", "dmarc", "spam"))
+    asks = dict.fromkeys(("login", "spf", "dkim", "arc", "dmarc", "spam"))
     headers = Message.parse(raw + b"\r\n").headers
     return stamp.run(verdict, ENVELOPE, headers, **{**asks, **facts}).edits
 
