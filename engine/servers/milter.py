@@ -12,6 +12,7 @@ Fails: only by what the transaction lets through (`Bug`); bad addresses are kept
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,11 +56,6 @@ class Bounds:
 
 def wants(plan: Plan) -> wire.Wants:
     """What the MTA must tell us, and where it must wait, so that this plan can do its work."""
-    events = set(_ALWAYS)  # the record of a mail names its peer and envelope, whoever asks
-    if any(plan.wants(word) for word in _HEADER_WORDS):
-        events |= {Command.HEADER, Command.END_OF_HEADERS}
-    if plan.wants("message") or plan.wants("edited"):
-        events.add(Command.BODY)
     steps = {
         Command.CONNECT: plan.steps[Stage.CONNECT].answers,
         Command.HELO: plan.steps[Stage.HELO].answers,
@@ -67,9 +63,23 @@ def wants(plan: Plan) -> wire.Wants:
         Command.RCPT: plan.recipient.answers,
         Command.END_OF_HEADERS: plan.steps[Stage.HEADERS].answers,
     }
+    return _wants(
+        frozenset(command for command, answers in steps.items() if answers),
+        headers=any(plan.wants(word) for word in _HEADER_WORDS),
+        body=plan.wants("message") or plan.wants("edited"),
+    )
+
+
+@functools.cache  # plans are few, connections many
+def _wants(replies: frozenset[Command], *, headers: bool, body: bool) -> wire.Wants:
+    events = set(_ALWAYS)  # the record of a mail names its peer and envelope, whoever asks
+    if headers:
+        events |= {Command.HEADER, Command.END_OF_HEADERS}
+    if body:
+        events.add(Command.BODY)
     return wire.Wants(
         events=frozenset(events),
-        replies=frozenset(command for command, answers in steps.items() if answers),
+        replies=replies,
         actions=_ALL_ACTIONS,
         skip=False,
         symbols=_SYMBOLS,
@@ -92,6 +102,7 @@ class MilterFrontEnd:
 
     def _forget(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
+        self._section: Headers | None = None
         self._octets = 0
         self._body = BodyWriter(self._bounds.spool_above)
         self._dropped: list[Address] = []
@@ -193,7 +204,7 @@ class MilterFrontEnd:
         if self._owed or not self._begun:
             return self._owed or (Answer.CONTINUE,)
         self._adopt_id()
-        return self._reply(await self._transaction.headers(Headers(self._fields)))
+        return self._reply(await self._transaction.headers(self._headers()))
 
     async def _end_of_message(self) -> Sequence[wire.Message]:
         if self._owed or not self._begun:
@@ -201,7 +212,7 @@ class MilterFrontEnd:
         if self._dropped and not self._transaction.recipients:
             return (Answer.DISCARD,)
         self._adopt_id()
-        message = Message(Headers(self._fields), self._body.finish())
+        message = Message(self._headers(), self._body.finish())
         verdict = await self._transaction.message(message)
         if not verdict.refuses:
             verdict = await self._transaction.settle()
@@ -214,9 +225,15 @@ class MilterFrontEnd:
         if queue_id := self._mail_macros.get("i"):
             self._transaction.id = queue_id
 
-    def _edits(self) -> list[wire.Message]:
+    def _headers(self) -> Headers:
+        if self._section is None or len(self._section) != len(self._fields):
+            self._section = Headers(self._fields)
+        return self._section
+
+    def _edits(self) -> Sequence[wire.Message]:
         removed = [RemoveRecipient(address) for address in self._dropped]
-        return [*in_order(Headers(self._fields), (*self._transaction.edits, *removed))]
+        edits = (*self._transaction.edits, *removed)
+        return in_order(self._headers(), edits) if edits else ()
 
     def _reply(self, verdict: Verdict) -> Sequence[wire.Message]:
         if self._owed:
