@@ -1,1 +1,1 @@
-"""The machine: nouns, protocols, machinery, adapters, servers and the command line."""
+"""The machine: nouns, protocols, adapters, servers and the command line."""

@@ -1,4 +1,4 @@
-"""The adapters behind the ports, opened once for each process and bound for each mail.
+"""The adapters behind the ports: opened once a process, bound for each mail.
 
 What no plan asks for is not opened: without a greylist there is no state file.
 

@@ -1,4 +1,4 @@
-"""Labelled mail: folders or tar archives with `ham` and `spam` somewhere in the path.
+"""Labelled mail: folders or tar archives with `ham` and `spam` in the path.
 
 A mail's label is the nearest folder of that name.  An mbox `From ` line at the top is
 dropped.  Mails whose bodies have the same letters are one mail: the first counts, and all

@@ -1,4 +1,4 @@
-"""Models on disk: a directory each, with weights and a manifest that vouches for them.
+"""Models on disk: a directory each, weights and a manifest that vouches for them.
 
     <registry>/<name>/manifest.json    what it is, where it came from, how good it was
     <registry>/<name>/weights.i8       2^18 signed octets, to be mapped into memory
@@ -85,10 +85,9 @@ def every(registries: Sequence[Path] = ()) -> list[Path]:
     """The directories of all models, by name; an own one hides a shipped one."""
     found: dict[str, Path] = {}
     for registry in (*registries, SHIPPED):
-        if registry.is_dir():
-            for path in registry.iterdir():
-                if _NAME.fullmatch(path.name) and (path / MANIFEST).is_file():
-                    found.setdefault(path.name, path)
+        for path in registry.iterdir() if registry.is_dir() else ():
+            if _NAME.fullmatch(path.name) and (path / MANIFEST).is_file():
+                found.setdefault(path.name, path)
     return [found[name] for name in sorted(found)]
 
 

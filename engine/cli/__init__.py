@@ -1,4 +1,4 @@
-"""The command line: `millrace COMMAND`.  One file a command, read when it is called.
+"""The command line: `millrace COMMAND`, one file a command, read when called.
 
 Exit statuses: 0 fine, 1 the answer is "no", 2 wrong usage or configuration, 3 a service
 is unavailable.  Results go to stdout, everything else to stderr.

@@ -1,4 +1,4 @@
-"""Bytes to text by a declared charset; a name outside the table is never looked up.
+"""Bytes to text by a declared charset; names outside the table are not looked up.
 
 RFC 2978, RFC 2046 §4.1.2.  Python's registry would be too obliging with names that a
 stranger chose: it remembers every unknown name for ever, probes the disk for each, and

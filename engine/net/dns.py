@@ -1,4 +1,4 @@
-"""DNS for filters: a cache with single flight in front of a resolver, and a mail's budget.
+"""DNS for filters: a cache with single flight, and the budget of a mail.
 
 RFC 2308 (negative answers), RFC 8767 is not used: stale answers are not served.
 One cache for each worker; the local resolver is the shared one.

@@ -1,4 +1,4 @@
-"""Where to listen or to connect: `inet:PORT@HOST`, `inet6:PORT@HOST`, `unix:/path`.
+"""Where to listen or connect: `inet:PORT@HOST`, `inet6:PORT@HOST`, `unix:/path`.
 
 The form that Postfix's and Sendmail's milter settings use.  `bind` makes a listening
 socket; a Unix socket gets its mode and group before anybody can connect, and a stale

@@ -1,4 +1,4 @@
-"""A pipeline file: which filters, with which options.  Read strictly, not yet wired.
+"""A pipeline file: which filters, with which options; strict, not yet wired.
 
 Keys of the file: `title`, `policy`, `deadline`, `[[filter]]`.  Keys of every filter:
 `use`, `name` (by default the same), `when`, `timeout`, `on_error`; all others are the

@@ -1,4 +1,4 @@
-"""The condition language: Python's expression syntax, typed, bounded, without loops.
+"""The condition language: Python's expressions, typed, bounded, without loops.
 
     dmarc.result == 'fail' and dmarc.policy == 'reject' and not arc.trusted
     12 * spam.probability

@@ -1,4 +1,4 @@
-"""A policy file: weights that add up to a score, and rules of which the first match wins.
+"""A policy file: weights that make a score, rules of which the first match wins.
 
 Loaded strictly: an unknown key, fact, field or value is an error with file:line:column.
 What a rule names fixes the stage at which it is judged; a rule is judged once, as early

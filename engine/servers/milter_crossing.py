@@ -1,4 +1,4 @@
-"""A connection whose steps arrive in another thread than the engine's loop runs in.
+"""A connection whose steps arrive in another thread than the engine's loop.
 
 A crossing costs 30 µs of CPU.  Steps that nobody waits for are gathered, in order, and
 cross with the next one that is answered; header fields and the body are put into the

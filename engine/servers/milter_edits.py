@@ -1,4 +1,4 @@
-"""Edits in the order and with the positions that an MTA needs to come to our result.
+"""Edits in the order and at the positions by which an MTA comes to our result.
 
 An edit counts fields as they came to us.  An MTA numbers anew after each edit, and counts
 its own trace field, which it puts on top and never shows to a filter.  So the header

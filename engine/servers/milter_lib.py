@@ -1,4 +1,4 @@
-"""The milter on libmilter, Sendmail's own library, through pymilter (extra `[libmilter]`).
+"""The milter on libmilter, Sendmail's library, by pymilter (extra `[libmilter]`).
 
 libmilter's loop runs in a daemon thread, each connection in a thread of libmilter; what
 needs the engine crosses into the app's event loop.  A crossing costs 30 µs, so steps that

@@ -1,4 +1,4 @@
-"""The milter on purepythonmilter 0.0.1: its packets and its session, our sockets and front end.
+"""The milter on purepythonmilter 0.0.1: its session, our sockets and front end.
 
 The library's own server takes TCP alone and the process's signals, so its connection
 handler runs on our streams instead.  What its session gets wrong is mended here:

@@ -1,4 +1,4 @@
-"""Maildir: one file for each mail, whole and on disk before it is said to be there.
+"""Maildir: one file for each mail, on disk before it is said to be there.
 
 The layout of qmail's maildir(5): written under `tmp`, synced, renamed into `new`, and
 the folder synced, so that no reader and no crash ever sees half a mail.  On top stand

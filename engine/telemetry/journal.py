@@ -1,4 +1,4 @@
-"""The decision log: one JSON record a line, appended, in the order of the verdicts.
+"""The decision log: one JSON record a line, in the order of the verdicts.
 
 Opened for each batch by name, so that logrotate may move the file at any time.  A disk
 that refuses is said once in the log; mail goes on.

@@ -166,7 +166,7 @@ def test_eicar_is_refused_by_a_real_scanner(site: Site) -> None:
     assert b"Eicar-Test-Signature" in refused.value.smtp_error
 
 
-def test_gtube_is_refused(site: Site) -> None:
+def test_mail_with_gtube_is_refused(site: Site) -> None:
     raw = mail("a@good.example", "gtube", GTUBE + "\r\n")
     with pytest.raises(smtplib.SMTPDataError) as refused:
         send(site.postfix.port, raw, "a@good.example", "ann@rcpt.example", ip=GOOD)

@@ -1,4 +1,4 @@
-r"""Header values and texts between mail and milter: folds, blanks, and nothing injected.
+r"""Header values and texts between mail and milter: nothing is injected.
 
 A milter's header values fold with a bare LF ("\n\t"), where mail has CRLF.  A value here
 is always all that follows the colon, so that name + ":" + value is the field.

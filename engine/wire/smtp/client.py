@@ -1,4 +1,4 @@
-"""The client role of SMTP and LMTP: commands in, bytes out, replies matched to them.
+"""The client role of SMTP and LMTP: commands in, bytes out, replies matched.
 
 RFC 5321, RFC 2033 (LMTP), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 1870 (SIZE),
 RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8).
