@@ -6,6 +6,7 @@ may ask for.  RFC 5321 §4.1.1.1 (HELO), RFC 3207 (TLS), RFC 4954 (login).
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from dataclasses import dataclass, field
 
@@ -24,10 +25,7 @@ class Peer:
     @property
     def network(self) -> str:
         """The /24 (IPv4) or /64 (IPv6) that the peer sits in; "" without an address."""
-        if not self.ip:
-            return ""
-        prefix = 64 if ":" in self.ip else 24
-        return str(ipaddress.ip_network(f"{self.ip}/{prefix}", strict=False))
+        return _network(self.ip) if self.ip else ""
 
     @staticmethod
     def at(text: str, port: int = 0, rdns: str = "") -> Peer:
@@ -36,11 +34,21 @@ class Peer:
         A zone is dropped and an IPv4-mapped address becomes IPv4, so that one host has one
         name.  Raises ValueError for what is no address; "" is a peer without one.
         """
-        if not text:
-            return Peer("", port, rdns)
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        return Peer(str(mapped or address), port, rdns)
+        return Peer(_canonical(text) if text else "", port, rdns)
+
+
+# an MTA's own address comes with each connection, a peer's with each mail and recipient
+@functools.lru_cache(maxsize=1024)
+def _canonical(text: str) -> str:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+@functools.lru_cache(maxsize=1024)
+def _network(ip: str) -> str:
+    prefix = 64 if ":" in ip else 24
+    return str(ipaddress.ip_network(f"{ip}/{prefix}", strict=False))
 
 
 @dataclass(frozen=True, slots=True)
