@@ -154,13 +154,17 @@ class Stream(asyncio.BufferedProtocol):
         A socket closed with unread octets resets the connection, and the peer loses the
         last reply: the very one that told it why.
         """
-        if not self._lost.done():
+        if not self._lost.done() and not self._transport.is_closing():
             self._chunks.clear()
             self._size = 0
             self._discarded = 0
             self._farewell()
             await asyncio.wait((self._lost,), timeout=LINGER_S)
         self.abort()
+
+    def hang_up(self) -> None:
+        """End, after a farewell of the peer's: it waits for nothing and reads no more."""
+        self._transport.close()
 
     def abort(self) -> None:
         """End at once."""

@@ -69,7 +69,10 @@ async def _step(
     messages = await (_with_progress(stream, front, event) if slow else front.take(event))
     if machine.terms.replies_to(command):
         stream.write(machine.send(*(m for m in messages if _granted(machine, m))))
-    return command is not Command.QUIT
+    if command is Command.QUIT:
+        stream.hang_up()
+        return False
+    return True
 
 
 async def _with_progress(

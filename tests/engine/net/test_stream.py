@@ -164,6 +164,27 @@ def test_last_reply_survives_octets_that_nobody_read():
     assert talk(refuse, client) == b"554 go away\r\n"
 
 
+def test_hanging_up_sends_what_was_written_and_waits_for_nobody(monkeypatch):
+    monkeypatch.setattr(module, "LINGER_S", 30.0)  # longer than the client waits
+    closed = asyncio.Event()
+
+    async def bye(stream):
+        await stream.read()
+        stream.write(b"bye")
+        stream.hang_up()
+        await stream.close()
+        closed.set()
+
+    async def client(endpoint):
+        stream = await reached(endpoint)
+        await stream.send(b"quit")
+        said = await stream.read()
+        await asyncio.wait_for(closed.wait(), 2)
+        return said
+
+    assert talk(bye, client) == b"bye"
+
+
 def test_peer_that_resets_while_we_close_is_no_trouble():
     closed = []
 
