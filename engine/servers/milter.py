@@ -1,4 +1,4 @@
-"""The milter front end: what an MTA says becomes the six calls, verdicts become replies.
+"""The milter front end: an MTA's words become six calls, verdicts replies.
 
 It does no I/O, so that three runtimes share it (`milter_native`, `milter_pure`,
 `milter_lib`): each feeds events and writes the messages that come back.
