@@ -35,7 +35,7 @@ from millrace.engine.wire.milter import POSTFIX, Answer, Command, MilterClient, 
 
 # What a runtime cannot do.  contrib/docs/milter-runtimes.md repeats it; tests hold each entry.
 QUIT_NC = "QUIT_NC"
-SMALL_OFFER = "less than the whole offer"
+SMALL_OFFER = "an MTA that offers less than the whole protocol"
 LONG_FIELD = "a header field over 64 KiB"
 ODD_HELO = "a HELO name that is no UTF-8"
 ODD_FIELD = "a field name that is no UTF-8"
@@ -458,6 +458,13 @@ def test_peer_whose_name_is_no_text_is_never_judged_as_another(door):
         except ConnectionError:
             return  # the MTA defers
         assert outcome.answer is Answer.TEMPFAIL or outcome.heard()[0].startswith("192.0.2.7 ")
+
+
+def test_readme_of_the_runtimes_names_all_that_they_lack():
+    page = Path(milter_door.__file__).parent.parent / "contrib" / "docs" / "milter-runtimes.md"
+    text = page.read_text()
+    lacking = {what for lacks in LACKS.values() for what in lacks}
+    assert [what for what in lacking if what not in text] == []
 
 
 def test_second_libmilter_in_one_process_is_refused_with_a_sentence(tmp_path: Path):
