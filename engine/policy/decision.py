@@ -83,16 +83,20 @@ class Decision:
 
     def as_json(self) -> bytes:
         """One line, without the line break."""
-        data = self.as_data()
-        try:
-            return _encoder.encode(data)
-        except UnicodeEncodeError:  # octets of an address that were no UTF-8
-            return _encoder.encode(_encodable(data))
+        return json_line(self.as_data())
 
 
 def _iso(time: float) -> str:
     stamp = datetime.datetime.fromtimestamp(time, datetime.UTC)
     return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def json_line(data: dict[str, Any]) -> bytes:
+    """JSON of plain data; octets that were no UTF-8 are shown as escapes."""
+    try:
+        return _encoder.encode(data)
+    except UnicodeEncodeError:
+        return _encoder.encode(_encodable(data))
 
 
 def _facts(facts: Mapping[str, Fact]) -> dict[str, Any]:

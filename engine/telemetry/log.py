@@ -12,12 +12,9 @@ import sys
 from collections.abc import Iterable
 from typing import IO, Any
 
-import msgspec
-
 from millrace.engine.mail.trace import Run
-from millrace.engine.policy.decision import Decision
+from millrace.engine.policy.decision import Decision, json_line
 
-_encoder = msgspec.json.Encoder()
 _mail = logging.getLogger("millrace.mail")
 RECIPIENTS_MAX = 50  # in one line; the record has all
 _WORDS = {
@@ -57,7 +54,7 @@ class JsonLines(logging.Formatter):
         data |= getattr(record, "data", None) or {"message": record.getMessage()}
         if record.exc_info:
             data["traceback"] = self.formatException(record.exc_info)
-        return _encoder.encode(data).decode()
+        return json_line(data).decode()
 
 
 class TextLines(logging.Formatter):

@@ -1,0 +1,62 @@
+"""The decision log: whole lines in order, for the owner alone, and a bad disk stops nothing."""
+
+import asyncio
+import logging
+import stat
+
+from millrace.engine.telemetry.journal import WAITING_MAX, Journal
+
+
+def written(path, *records: bytes) -> Journal:
+    async def write():
+        journal = Journal(path)
+        for record in records:
+            journal.write(record)
+        journal.flush()
+        return journal
+
+    return asyncio.run(write())
+
+
+def test_records_are_appended_a_line_each_in_order(tmp_path):
+    path = tmp_path / "new" / "decisions.jsonl"
+    written(path, b"one", b"two")
+    written(path, b"three")
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_file_that_was_moved_away_is_made_anew(tmp_path):
+    path = tmp_path / "d"
+
+    async def rotate():
+        journal = Journal(path)
+        journal.write(b"one")
+        journal.flush()
+        path.rename(tmp_path / "d.1")
+        journal.write(b"two")
+        journal.flush()
+        journal.flush()
+
+    asyncio.run(rotate())
+    assert (path.read_bytes(), (tmp_path / "d.1").read_bytes()) == (b"two\n", b"one\n")
+
+
+def test_disk_that_refuses_is_said_once_and_counted(tmp_path, caplog):
+    async def write():
+        journal = Journal(tmp_path)  # a folder cannot be written
+        for _ in range(3):
+            journal.write(b"x")
+            journal.flush()
+        return journal
+
+    with caplog.at_level(logging.ERROR, "millrace.journal"):
+        journal = asyncio.run(write())
+    assert journal.lost == 3
+    assert len(caplog.records) == 1
+
+
+def test_waiting_records_are_bounded_and_the_rest_is_counted(tmp_path):
+    journal = written(tmp_path / "d", *[b"x"] * (WAITING_MAX + 5))
+    assert journal.lost == 5
+    assert (tmp_path / "d").stat().st_size == 2 * WAITING_MAX
