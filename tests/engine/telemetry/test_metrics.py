@@ -12,18 +12,6 @@ from millrace.engine.telemetry.metrics import Metrics
 
 ORDER = ("pipeline", "policy", "revision", "action", "rule", "filter", "state", "result")
 ORDER = (*ORDER, "source", "listener", "le")
-    "pipeline",
-    "policy",
-    "revision",
-    "action",
-    "rule",
-    "filter",
-    "state",
-    "result",
-    "source",
-    "listener",
-    "le",
-)
 
 
 class Seen(Fact):
