@@ -101,6 +101,6 @@ def test_quick_and_json_are_understood(tmp_path):
 
 
 def test_a_missed_goal_is_said():
-    row = Row("full", 10, 1, 3.0, 1.0, 1.0, 1.0, 1.0, {"accept": 1}, 2.0)
-    assert "MISSED by 50 %" in foot([row])
+    row = Row("full", 10, 1, 3.0, 0.2, 1.0, 1.0, 1.0, 1.0, {"accept": 1}, 2.0)
+    assert "3.00 of 2.00 ms, MISSED by 50 %; scaled 1.50 ms, met" in foot([row])
     assert data([row], [Figure("x", 1.0)])["rows"][0]["cpu_ms"] == 3.0

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .daemon import BARE
 from .noops import FILTERS
-
-YARDSTICK = "bare loop"
 
 _AUTH = ("spf", "dkim", "dmarc")
 _FULL = (*_AUTH, "greylist", "spam", "stamp")
@@ -32,7 +29,6 @@ def _pipeline(policy: str, *filters: str) -> str:
 
 
 CONTENDERS = (
-    Contender(YARDSTICK, BARE, 0.10),
     Contender("no-op", _pipeline("pass", "noop-message"), 0.40),
     Contender("no-op × 7", _pipeline("pass", *FILTERS)),
     Contender("spf dkim dmarc", _pipeline("default", *_AUTH), 1.2),

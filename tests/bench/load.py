@@ -42,6 +42,13 @@ class Outcome:
     verdicts: Counter[str] = field(default_factory=Counter)
     edits: int = 0
 
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            self.seconds + other.seconds,
+            self.verdicts + other.verdicts,
+            self.edits + other.edits,
+        )
+
     def quantile(self, share: float) -> float:
         """Milliseconds that this share of the mails stayed below."""
         ordered = sorted(self.seconds)
