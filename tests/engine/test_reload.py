@@ -73,7 +73,7 @@ def test_bad_file_or_red_test_keeps_the_old_plan(settings, serving, file, text, 
     assert serving["mine"].plan is old
 
 
-@pytest.mark.parametrize("error", [Unavailable("state.db", "locked"), AssertionError("a bug")])
+@pytest.mark.parametrize("error", [Unavailable("state.db", "locked"), RuntimeError("a bug")])
 def test_service_that_cannot_open_keeps_the_old_plan(settings, serving, error):
     old = serving["mine"].plan
     (settings.folder / "policies/law.toml").write_text(LAW + "# more\n")

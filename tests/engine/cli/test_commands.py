@@ -271,6 +271,15 @@ def test_state_goes_on_only_where_it_is_kept(run):
     assert found == ["new", "new", "passed"]
 
 
+def test_kept_state_goes_through_a_long_batch(run):
+    spf = {"b.example": {"TXT": ["v=spf1 ?all"]}}
+    first = case("new", dns=spf, mail=None, state="keep")
+    last = {**first, "id": "back", "now": "2026-11-23T12:10:00Z"}
+    found = batch(run, [first, *[case("x", mail=None, ip="") for _ in range(60)], last])
+    states = [found[at]["facts"]["greylist"]["state"] for at in (0, -1)]
+    assert states == ["new", "passed"]
+
+
 def test_batch_over_processes_keeps_the_order(run):
     names = [f"c{n}" for n in range(120)]
     found = batch(run, [case(name, mail=None) for name in names], "--jobs", "2")

@@ -35,6 +35,7 @@ def author(*values: str | bytes) -> Author:
         ("<a@b.example> trailing words", "a@b.example"),
         ("Ann <@relay.example:a@b.example>", "a@b.example"),
         ("Friends: a@b.example;", "a@b.example"),
+        ('"Ann" a@b.example', "a@b.example"),
         ("jürgen@bücher.example", "jürgen@bücher.example"),
     ],
 )

@@ -228,6 +228,21 @@ def test_each_end_writes_one_record_and_reaches_no_later_filter(last, given, act
     assert states == ["ran"] * reached + ["not-reached"] * (len(EVERY) - reached)
 
 
+def test_front_end_that_goes_on_after_a_refusal_writes_no_second_record():
+    walker = walked(plan_of(uses(*EVERY), **EVERY))
+    message = Message.parse(b"X-Bad: 1\r\n\r\nbad")
+
+    async def go_on():
+        await walker.greet()
+        await walker.begin()
+        await walker.to()
+        first = await walker.tx.headers(message.headers)
+        return first, await walker.tx.message(message)
+
+    assert all(verdict.refuses for verdict in asyncio.run(go_on()))
+    assert len(walker.records) == 1
+
+
 def test_archive_that_cannot_keep_defers_and_is_recorded_once():
     walker = walked(plan_of(uses(*EVERY), **EVERY), store=FakeStore(OSError("disk full")))
     verdict = asyncio.run(_walk(walker))
