@@ -37,7 +37,7 @@ def called(*arguments: str, cwd: Path) -> str:
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy of what the checkout holds, so that nothing is left behind."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    listed = called("git", "ls-files", "-z", cwd=ROOT).split("\0")
+    listed = called("git", "ls-files", "-zco", "--exclude-standard", cwd=ROOT).split("\0")
     for name in filter(None, listed):
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)

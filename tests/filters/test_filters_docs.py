@@ -30,8 +30,3 @@ def test_fact_is_a_frozen_documented_dataclass(name):
     assert fact.__dataclass_params__.frozen
     assert fact.__doc__
     assert not fact.__doc__.startswith(fact.__name__ + "(")
-
-
-def test_every_option_has_a_default_so_that_a_name_alone_is_enough():
-    required = [(n, o.name) for n in shelf.names() for o in options_of(shelf.find(n)) if o.required]
-    assert required == []
