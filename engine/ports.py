@@ -129,6 +129,37 @@ class Store(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """One private key, and the name under which its public half is published."""
+
+    @property
+    def domain(self) -> str:
+        """The domain that signs (d=)."""
+        ...
+
+    @property
+    def selector(self) -> str:
+        """The key's name below that domain (s=)."""
+        ...
+
+    @property
+    def algorithm(self) -> str:
+        """Either rsa-sha256 or ed25519-sha256."""
+        ...
+
+    def sign(self, octets: bytes) -> bytes:
+        """The signature over these octets."""
+        ...
+
+
+class Keys(Protocol):
+    """The keys that sign our own mail."""
+
+    def signers(self, domain: str) -> tuple[Signer, ...]:
+        """Every active key of a domain, or of the nearest one above it that has any."""
+        ...
+
+
 class Classifier(Protocol):
     """Learnt judgement about text."""
 

@@ -26,6 +26,7 @@ from millrace.engine.settings import Settings
 from millrace.engine.state.embedded import EmbeddedState
 from millrace.engine.state.redis import RedisState
 from millrace.engine.store.archive import Archive
+from millrace.engine.store.keyring import KeyRing
 from millrace.models.classify import Models
 
 HEALTH_S = 2.0
@@ -62,6 +63,7 @@ class Services:
         self.store: Store | None = None
         self.scanner: ClamdScanner | None = None
         self.models: Models | None = None
+        self.keys: KeyRing | None = None
         self._sockets: frozenset[str] = frozenset()
 
     def open(self, plans: Iterable[Plan]) -> None:
@@ -74,6 +76,8 @@ class Services:
             self.state = open_state(self.settings)
         if "store" in asked and self.store is None:
             self.store = Archive(self.settings.at(self.settings.archive.path))
+        if "keys" in asked and self.keys is None:
+            self.keys = KeyRing(self.settings.at(self.settings.keys.path))
         if "scanner" in asked and self.scanner is None:
             self.scanner = ClamdScanner()
         if "classifier" in asked:
@@ -104,6 +108,7 @@ class Services:
             "store": self.store,
             "scanner": self.scanner,
             "classifier": self.models,
+            "keys": self.keys,
             "clock": self.clock,
         }
 

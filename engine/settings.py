@@ -77,6 +77,13 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that sign our own mail: DOMAIN/SELECTOR.pem."""
+
+    path: Annotated[Path, "their folder, for the daemon's user alone"] = Path("keys")
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """Where trained models stand; the shipped one is always there."""
 
@@ -132,6 +139,7 @@ class Settings:
     dns: Dns = Dns()
     state: State = State()
     archive: Archive = Archive()
+    keys: Keys = Keys()
     models: Models = Models()
     scanner: Scanner = Scanner()
     log: Log = Log()
@@ -148,7 +156,8 @@ class Settings:
 SECTIONS: dict[str, type] = {
     entry.name: type(getattr(Settings(), entry.name))
     for entry in fields(Settings)
-    if entry.name in ("http", "dns", "state", "archive", "models", "scanner", "log", "limits")
+    if entry.name
+    in ("http", "dns", "state", "archive", "keys", "models", "scanner", "log", "limits")
 }
 _OWN = {o.name: o for o in options_of(Settings) if o.name in ("profile", "pipelines", "policies")}
 PROFILES: dict[str, dict[str, Any]] = {

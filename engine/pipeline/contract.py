@@ -60,6 +60,7 @@ PORTS: dict[type, str] = {
     ports.Scanner: "scanner",
     ports.Store: "store",
     ports.Classifier: "classifier",
+    ports.Keys: "keys",
     ports.Clock: "clock",
 }
 

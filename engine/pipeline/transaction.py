@@ -202,14 +202,24 @@ class Transaction:
         await self._nodes(step, mail)
         self.edits = tuple(self._edits(mail))
         if step.late and not mail.verdict.refuses:
-            values = mail.values
-            self.edited = edited(values["envelope"], values["message"], self.edits)
-            values["edited"] = self.edited
-            await self._in_turn(step.late, mail)
+            await self._settle_late(step.late, mail)
         self._spent += time.perf_counter() - began
         verdict = mail.verdict
         self._finish(mail, verdict)
         return verdict
+
+    async def _settle_late(self, nodes: tuple[Node, ...], mail: Scope) -> None:
+        """Run what sees the mail as it will be; what one adds (a signature), the next one sees."""
+        values = mail.values
+        values["edited"] = edited(values["envelope"], values["message"], self.edits)
+        for node in nodes:
+            await self._in_turn((node,), mail)
+            found = mail.findings.get(node.name)
+            if found is not None and found.edits:
+                self.edits = (*self.edits, *found.edits)
+                mail_now: Edited = values["edited"]
+                values["edited"] = edited(mail_now.envelope, mail_now.message, found.edits)
+        self.edited = values["edited"]
 
     def abort(self) -> None:
         """The mail ends without a message: RSET, a new MAIL, a lost connection."""

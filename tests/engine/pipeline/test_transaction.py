@@ -555,6 +555,22 @@ def test_edits_apply_in_the_order_of_the_file():
     assert walker.records[0].edits == walker.tx.edits
 
 
+def test_what_a_late_filter_adds_is_seen_by_the_next_one_and_goes_out():
+    class Seal:
+        def run(self, edited: Edited) -> Finding:
+            return Finding(edits=(AddHeader("X-Seal", str(len(edited.message.headers))),))
+
+    store = FakeStore()
+    filters = {"body": AddAtBody, "seal": Seal, "keep": Keep}
+    walker = walked(plan_of(uses(*filters), **filters), store=store)
+    asyncio.run(walker.whole())
+    assert [edit.name for edit in walker.tx.edits] == ["X-Body", "X-Seal"]
+    kept = store.kept[0][0].message.headers
+    assert [each.name for each in kept][1:] == [b"X-Body", b"X-Seal"]
+    assert kept.first(b"X-Seal") == b" 2"
+    assert walker.records[0].edits == walker.tx.edits
+
+
 def test_edits_of_taken_recipients_count_and_those_of_refused_ones_do_not():
     class Redirect:
         def run(self, recipient: Recipient) -> Finding[Wanted]:
