@@ -3,7 +3,8 @@
 An edit counts fields as they came to us.  An MTA numbers anew after each edit, and counts
 its own trace field, which it puts on top and never shows to a filter.  So the header
 section is edited here on paper, and what was inserted is then named from the top down,
-at its final place.
+at its final place.  Sendmail counts the fields of its own configuration as well, also
+those that are not written: there what is meant for the middle stands above what came.
 
 Fails: never.  When the MTA was not asked for the header section, edits go as they are.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -32,7 +33,14 @@ def new_folder() -> Iterator[Callable[[str], Path]]:
     """Makes folders that the servers' own users may enter, unlike those of pytest."""
     outer = Path(tempfile.mkdtemp(prefix="millrace-live-"))
     outer.chmod(0o755)
-    yield lambda name: Path(tempfile.mkdtemp(prefix=f"{name}-", dir=outer))
+    numbers = itertools.count()
+
+    def made(name: str) -> Path:
+        folder = outer / f"{name}-{next(numbers)}"
+        folder.mkdir(mode=0o755)
+        return folder
+
+    yield made
     shutil.rmtree(outer, ignore_errors=True)
 
 
