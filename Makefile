@@ -37,7 +37,7 @@ check: install
 test: install servers check
 	@$(BIN)/pytest
 
-bench: install servers
+bench: install
 	@$(BIN)/python -m tests.bench
 
 clean:

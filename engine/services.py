@@ -57,7 +57,7 @@ class Services:
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self._resolver = resolver
+        self._given = resolver
         self.dns: CachedDns | None = None
         self.state: State | None = None
         self.store: Store | None = None
@@ -71,7 +71,7 @@ class Services:
         plans = list(plans)
         asked = {port for plan in plans for node in plan.nodes for _, port in node.ports}
         if "dns" in asked and self.dns is None:
-            self.dns = CachedDns(self._make_resolver(), time.monotonic)
+            self.dns = CachedDns(self.resolver(), time.monotonic)
         if "state" in asked and self.state is None:
             self.state = open_state(self.settings)
         if "store" in asked and self.store is None:
@@ -88,9 +88,10 @@ class Services:
         scanning = (node for plan in plans for node in nodes_by_port(plan, "scanner"))
         self._sockets = frozenset(node.filter.socket for node in scanning)
 
-    def _make_resolver(self) -> Resolver:
-        if self._resolver is not None:
-            return self._resolver
+    def resolver(self) -> Resolver:
+        """Who answers look-ups by these settings."""
+        if self._given is not None:
+            return self._given
         dns = self.settings.dns
         if dns.zone is not None:
             return ZoneDns.load(self.settings.at(dns.zone))

@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "explain:explain",
     "archive": "archive:archive",
     "model": "model:model",
+    "dkim": "dkim:dkim",
     "config": "config:config",
     "version": "version:version",
 }

@@ -35,7 +35,13 @@ _data = click.argument(
 
 @click.group()
 def model() -> None:
-    """Train, judge, list and show the models that score mail."""
+    """Train, judge, list and show the models that score mail.
+
+    \b
+    Examples:
+      millrace model list
+      millrace model train ~/mail-sorted --name ours
+    """
 
 
 @model.command("train")

@@ -64,6 +64,8 @@ def _mailbox(text: str) -> Address:
     local, domain = _split(text)
     if not local:
         raise ValueError("an address needs something before '@'")
+    if not domain and text.endswith("@"):
+        raise ValueError("an address needs a domain after '@'")
     if len(local.encode("utf-8", "surrogateescape")) > LOCAL_MAX * 4:
         raise ValueError("the local part is too long")
     if _NEVER_IN_A_DOMAIN.search(domain):

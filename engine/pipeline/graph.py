@@ -17,6 +17,7 @@ from millrace.engine.document import Document
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.stage import Stage
+from millrace.engine.mail.verdict import Action
 from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
@@ -233,6 +234,11 @@ class _Graph:
             what = inner[0] if inner else "recipient"
             sentence = f"{spec.name} runs once a mail, but '{what}' differs between recipients"
             self._fault(spec, sentence, "Ask for envelope, or measure at RCPT.")
+        if (own or inner) and spec.on_error in (Action.TAG, Action.QUARANTINE):
+            sentence = (
+                f"on_error '{spec.on_error.word}' takes a whole mail, {spec.name} one recipient"
+            )
+            self._fault(spec, sentence, "Here stands skip, defer or reject.")
         if own or inner:
             return Scope.RECIPIENT
         return Scope.VISIT if stage <= Stage.HELO else Scope.MAIL

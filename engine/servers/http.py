@@ -48,6 +48,7 @@ async def serve(stream: Stream, pages: Pages) -> None:
         pass
     except Exception:  # the wall around a connection
         _log.exception("request ended by an error of ours")
+        stream.write(_encoded(machine, Response(500, b"an error of ours; the log has more\n")))
 
 
 async def _request(stream: Stream, machine: h11.Connection, pages: Pages) -> bool:
