@@ -18,7 +18,6 @@ from millrace.engine.mail.verdict import Action, Because, Verdict
 from millrace.engine.mailauth.dkim import Signature
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.pipeline import spec
-from millrace.engine.pipeline.contract import contract
 from millrace.engine.pipeline.graph import compile_plan
 from millrace.engine.ports import Answer
 from millrace.engine.state.memory import MemoryState
