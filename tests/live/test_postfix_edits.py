@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from live.certificates import certificate
 from live.odd_filters import LONG_BODY
 from live.parties import Sunk, header, impersonate, send, session, settle
 from live.sites import ARCHIVE, GOOD, ODD, Site, decided, engine, mail, without_trace
 
 ANN, BOB = "ann@rcpt.example", "bob@rcpt.example"
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-made certificate and its key."""
-    made, key = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=mx.rcpt.example", "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
 
 
 @pytest.fixture(scope="module")
