@@ -23,7 +23,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_names_are_the_operator_s_and_the_shipped_ones(settings):
-    assert plans.names(settings, "pipelines") == ["inbound", "mine"]
+    assert plans.names(settings, "pipelines") == ["inbound", "mine", "submission"]
     assert "default.test" not in plans.names(settings, "policies")
 
 
@@ -38,7 +38,7 @@ def test_unknown_name_is_told_with_the_nearest(settings):
     with pytest.raises(Misconfigured) as caught:
         plans.load_plan(settings, "inbund")
     assert str(caught.value) == (
-        "there is no pipeline 'inbund'\n    one of: inbound mine\n    did you mean 'inbound'?"
+        "there is no pipeline 'inbund'\n    one of: inbound mine submission\n    did you mean 'inbound'?"
     )
 
 
