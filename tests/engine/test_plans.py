@@ -38,7 +38,8 @@ def test_unknown_name_is_told_with_the_nearest(settings):
     with pytest.raises(Misconfigured) as caught:
         plans.load_plan(settings, "inbund")
     assert str(caught.value) == (
-        "there is no pipeline 'inbund'\n    one of: inbound mine submission\n    did you mean 'inbound'?"
+        "there is no pipeline 'inbund'\n"
+        "    one of: inbound mine submission\n    did you mean 'inbound'?"
     )
 
 
