@@ -17,7 +17,6 @@ import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from millrace.engine import reload
 from millrace.engine.errors import Fault, Misconfigured, Place
@@ -32,6 +31,7 @@ from millrace.engine.ports import NextHop
 from millrace.engine.reload import Reloaded
 from millrace.engine.servers import http, milter, milter_backends, smtp
 from millrace.engine.servers.http import Page, Response
+from millrace.engine.servers.milter_backends import MilterListener as AnyListener
 from millrace.engine.services import Health, Services
 from millrace.engine.settings import Listener, Settings
 from millrace.engine.store.maildir import Maildir
@@ -44,35 +44,13 @@ _log = logging.getLogger("millrace.app")
 JSON = "application/json"
 
 
-class Open(Protocol):
-    """What every listener can do, whoever runs it."""
-
-    @property
-    def address(self) -> str:
-        """The real address."""
-        ...
-
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        ...
-
-    def stop(self) -> None:
-        """Accept no more."""
-        ...
-
-    async def close(self, grace: float = 0.0) -> None:
-        """End, after `grace` seconds at most."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Accepting:
     """One open door, and what the operator asked for."""
 
     kind: str
     settings: Listener | None
-    listener: Open
+    listener: AnyListener
 
 
 class App:
@@ -168,7 +146,7 @@ class App:
         mode = octal(each.mode)
         if each.kind == "milter":
             mail = milter.Bounds(limits.message, limits.recipients, limits.spool_above)
-            opened: Open = await milter_backends.listen(
+            opened: AnyListener = await milter_backends.listen(
                 each.backend,
                 each.address,
                 serving,

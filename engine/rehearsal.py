@@ -30,7 +30,7 @@ from millrace.engine.net.dns import Resolver
 from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
-from millrace.engine.policy.decision import Decision
+from millrace.engine.policy.decision import Decision, answered
 from millrace.engine.ports import State
 from millrace.engine.services import Services, SystemClock
 from millrace.engine.settings import Settings
@@ -136,25 +136,10 @@ class Rehearsed:
 
     def as_data(self) -> dict[str, Any]:
         """The record with the answer on top."""
-        data = self.decision.as_data()
-        because = self.verdict.because
-        data |= {
-            "action": self.verdict.action.word,
-            "reply": str(self.verdict.reply) if self.verdict.reply else "",
-            "because": {
-                "rule": because.rule if because else "",
-                "why": because.why if because else "",
-                "stage": because.stage if because else "",
-                "place": because.place if because else "",
-            },
-        }
+        data = self.decision.as_data() | answered(self.verdict)
         if self.then is not None:
-            after = self.then.because
-            data["then"] = {
-                "action": self.then.action.word,
-                "reply": str(self.then.reply) if self.then.reply else "",
-                "rule": after.rule if after else "",
-            }
+            then = answered(self.then)
+            data["then"] = then | {"rule": then["because"]["rule"]}
         return data
 
 

@@ -18,7 +18,7 @@ from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Session
 from millrace.engine.mail.trace import Run
-from millrace.engine.mail.verdict import Verdict
+from millrace.engine.mail.verdict import Because, Verdict
 from millrace.engine.policy.judge import Term
 
 _encoder = msgspec.json.Encoder()
@@ -55,20 +55,12 @@ class Decision:
 
     def as_data(self) -> dict[str, Any]:
         """The record as plain data; the keys are a contract with outside programs."""
-        because = self.verdict.because
         return {
             "id": self.id,
             "time": _iso(self.time),
             "revision": self.revision,
             "pipeline": self.pipeline,
-            "action": self.verdict.action.word,
-            "reply": str(self.verdict.reply) if self.verdict.reply else "",
-            "because": {
-                "rule": because.rule if because else "",
-                "why": because.why if because else "",
-                "stage": because.stage if because else "",
-                "place": because.place if because else "",
-            },
+            **answered(self.verdict),
             "score": {"total": self.total, "terms": [_term(term) for term in self.terms]},
             "facts": _facts(self.facts),
             "edits": [_edit(edit) for edit in self.edits],
@@ -84,6 +76,21 @@ class Decision:
     def as_json(self) -> bytes:
         """One line, without the line break."""
         return json_line(self.as_data())
+
+
+def answered(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain data: the action, the reply, and because of what."""
+    because = verdict.because or Because("")
+    return {
+        "action": verdict.action.word,
+        "reply": str(verdict.reply) if verdict.reply else "",
+        "because": {
+            "rule": because.rule,
+            "why": because.why,
+            "stage": because.stage,
+            "place": because.place,
+        },
+    }
 
 
 def _iso(time: float) -> str:

@@ -1,7 +1,7 @@
 """State in a file of its own: SQLite, WAL, several processes.
 
-One writer thread for each worker takes all that is waiting in one transaction, so that
-the loop never waits for a lock and a burst costs one commit.  Rows carry their end of
+One lane for each worker takes all that is waiting in one transaction, so that the loop
+never waits for a lock and a burst costs one commit.  Rows carry their end of
 life; a sweep of some rows with each transaction keeps the file bounded.
 
 Fails: `Unavailable` when the file cannot be opened, locked or written.
@@ -9,16 +9,14 @@ Fails: `Unavailable` when the file cannot be opened, locked or written.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import queue
 import sqlite3
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from millrace.engine.errors import Unavailable
+from millrace.engine.lane import Lane
 from millrace.engine.ports import GreylistTerms, Visit
 from millrace.engine.state.greylisting import Row, step
 
@@ -42,8 +40,6 @@ class _Asked(NamedTuple):
     client: str
     now: float
     terms: GreylistTerms
-    answer: asyncio.Future[Visit]
-    loop: asyncio.AbstractEventLoop
 
 
 class EmbeddedState:
@@ -51,17 +47,21 @@ class EmbeddedState:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._asked: queue.Queue[_Asked | None] = queue.Queue(WAITING_MAX)
+        self._what = f"state file {path}"
+        self._database: sqlite3.Connection | None = None
+        self._lane: Lane[_Asked, Visit] = Lane(
+            self._what, self._commit, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
+        )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connect().close()
         except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"state file {path}", str(error)) from None
-        self._thread = threading.Thread(target=self._write, name="state", daemon=True)
-        self._thread.start()
+            raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None)
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma synchronous=normal")
         connection.executescript(_SCHEMA)
@@ -69,13 +69,7 @@ class EmbeddedState:
 
     async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
         """Note one visit; answered when it is committed."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Visit] = loop.create_future()
-        try:
-            self._asked.put_nowait(_Asked(triplet, client, now, terms, answer, loop))
-        except queue.Full:
-            raise Unavailable(f"state file {self._path}", "too much is waiting") from None
-        return await answer
+        return await self._lane.ask(_Asked(triplet, client, now, terms))
 
     async def ping(self) -> None:
         """Read once; raises `Unavailable` when the file is gone."""
@@ -83,47 +77,26 @@ class EmbeddedState:
             with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
                 db.execute("select 1 from greylist limit 1").fetchone()
         except sqlite3.Error as error:
-            raise Unavailable(f"state file {self._path}", str(error)) from None
+            raise Unavailable(self._what, str(error)) from None
 
     async def close(self) -> None:
-        """Write what is waiting, then end the thread."""
-        self._asked.put(None)
-        await asyncio.to_thread(self._thread.join)
+        """Write what is waiting, then close the file."""
+        await self._lane.close()
+        self._drop()
 
-    # --- the writer's thread
+    def _commit(self, batch: list[_Asked]) -> Sequence[Visit | Unavailable]:
+        """In the lane's thread: one transaction for all that waited."""
+        try:
+            self._database = self._database or self._connect()
+            return _transaction(self._database, batch)
+        except sqlite3.Error as error:
+            self._drop()
+            return [Unavailable(self._what, str(error))] * len(batch)
 
-    def _write(self) -> None:
-        database: sqlite3.Connection | None = None
-        while (batch := self._batch()) is not None:
-            try:
-                database = database or self._connect()
-                answers = _transaction(database, batch)
-            except sqlite3.Error as error:
-                if database is not None:
-                    database.close()
-                    database = None
-                trouble = Unavailable(f"state file {self._path}", str(error))
-                _tell(batch, [trouble] * len(batch))
-            else:
-                _tell(batch, answers)
+    def _drop(self) -> None:
+        database, self._database = self._database, None
         if database is not None:
             database.close()
-
-    def _batch(self) -> list[_Asked] | None:
-        first = self._asked.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < BATCH_MAX:
-            try:
-                more = self._asked.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                self._asked.put(None)
-                break
-            batch.append(more)
-        return batch
 
 
 def _transaction(database: sqlite3.Connection, batch: list[_Asked]) -> list[Visit]:
@@ -167,24 +140,3 @@ def _sweep(database: sqlite3.Connection, now: float) -> None:
             f" (select {key} from {table} where until <= ? limit ?)",
             (now, SWEEP),
         )
-
-
-def _tell(batch: list[_Asked], answers: Sequence[Visit | Unavailable]) -> None:
-    """Hand the answers to their loops, one wake-up for each loop."""
-    loops = {asked.loop for asked in batch}
-    for loop in loops:
-        mine: list[tuple[asyncio.Future[Visit], Visit | Unavailable]] = [
-            (a.answer, r) for a, r in zip(batch, answers, strict=True) if a.loop is loop
-        ]
-        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
-            loop.call_soon_threadsafe(_set, mine)
-
-
-def _set(answers: list[tuple[asyncio.Future[Visit], Visit | Unavailable]]) -> None:
-    for future, answer in answers:
-        if future.done():
-            continue
-        if isinstance(answer, Unavailable):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)

@@ -12,12 +12,9 @@ Fails: `Unavailable` when the disk refuses; then the mail must not be accepted.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
-import queue
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ import msgspec
 import zstandard
 
 from millrace.engine.errors import Unavailable
+from millrace.engine.lane import Lane
 from millrace.engine.mail.edits import Edited
 from millrace.engine.ports import Receipt
 from millrace.engine.store.segments import (
@@ -81,8 +79,6 @@ class _Asked(NamedTuple):
     mail: Edited
     now: float
     keep_seconds: float
-    answer: asyncio.Future[Receipt]
-    loop: asyncio.AbstractEventLoop
 
 
 class Archive:
@@ -93,17 +89,22 @@ class Archive:
         self._segments = folder / "segments"
         self._writer = SegmentWriter(self._segments, roll_at)
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
-        self._asked: queue.Queue[_Asked | None] = queue.Queue(WAITING_MAX)
-        self._thread: threading.Thread | None = None
+        self._what = f"archive {folder}"
+        self._index: sqlite3.Connection | None = None
+        self._lane: Lane[_Asked, Receipt] = Lane(
+            self._what, self._keep_all, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
+        )
         try:
             self._segments.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(self._connect()) as index:
                 self.opened = _catch_up(index, self._segments)
         except (OSError, sqlite3.Error) as error:
-            raise Unavailable(f"archive {folder}", str(error)) from None
+            raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        index = sqlite3.connect(self._folder / "index.db", timeout=5, isolation_level=None)
+        index = sqlite3.connect(
+            self._folder / "index.db", timeout=5, isolation_level=None, check_same_thread=False
+        )
         index.execute("pragma journal_mode=wal")
         index.execute("pragma synchronous=off")  # it can be made again from the segments
         index.executescript(_SCHEMA)
@@ -113,52 +114,23 @@ class Archive:
 
     async def keep(self, mail: Edited, now: float, keep_seconds: float) -> Receipt:
         """Return when the mail is on disk; `keep_seconds` 0 keeps it for ever."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="archive", daemon=True)
-            self._thread.start()
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Receipt] = loop.create_future()
-        try:
-            self._asked.put_nowait(_Asked(mail, now, keep_seconds, answer, loop))
-        except queue.Full:
-            raise Unavailable(f"archive {self._folder}", "too much is waiting") from None
-        return await answer
+        return await self._lane.ask(_Asked(mail, now, keep_seconds))
 
     async def close(self) -> None:
-        """Write what is waiting, then end the thread."""
-        if self._thread is not None:
-            self._asked.put(None)
-            await asyncio.to_thread(self._thread.join)
+        """Write what is waiting, then close the files."""
+        await self._lane.close()
         self._writer.close()
+        if self._index is not None:
+            self._index.close()
+            self._index = None
 
-    def _write(self) -> None:
-        with contextlib.closing(self._connect()) as index:
-            while (batch := self._batch()) is not None:
-                _tell(batch, self._answers(index, batch))
-
-    def _answers(
-        self, index: sqlite3.Connection, batch: list[_Asked]
-    ) -> Sequence[Receipt | Unavailable]:
+    def _keep_all(self, batch: list[_Asked]) -> Sequence[Receipt | Unavailable]:
+        """In the lane's thread: one sync for all that waited."""
         try:
-            return self._commit(index, batch)
+            self._index = self._index or self._connect()
+            return self._commit(self._index, batch)
         except (OSError, sqlite3.Error) as error:
-            return [Unavailable(f"archive {self._folder}", str(error))] * len(batch)
-
-    def _batch(self) -> list[_Asked] | None:
-        first = self._asked.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < BATCH_MAX:
-            try:
-                more = self._asked.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                self._asked.put(None)
-                break
-            batch.append(more)
-        return batch
+            return [Unavailable(self._what, str(error))] * len(batch)
 
     def _commit(self, index: sqlite3.Connection, batch: list[_Asked]) -> list[Receipt]:
         """Append all, sync once, then index: the order that a crash may interrupt anywhere."""
@@ -223,9 +195,9 @@ class Archive:
         try:
             raw = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
         except zstandard.ZstdError as error:
-            raise Unavailable(f"archive {self._folder}", f"{sha256}: {error}") from None
+            raise Unavailable(self._what, f"{sha256}: {error}") from None
         if hashlib.sha256(raw).hexdigest() != sha256:
-            raise Unavailable(f"archive {self._folder}", f"{sha256} does not match its content")
+            raise Unavailable(self._what, f"{sha256} does not match its content")
         return raw
 
     def prune(self, now: float) -> list[str]:
@@ -282,21 +254,6 @@ def _entry_row(segment: str, at: int, entry: Entry) -> tuple[object, ...]:
     recipients = "\n".join(entry.recipients)
     who = (entry.id, entry.time, entry.sender, recipients)
     return (segment, at, *who, entry.sha256, entry.until)
-
-
-def _tell(batch: list[_Asked], answers: Sequence[Receipt | Unavailable]) -> None:
-    for asked, answer in zip(batch, answers, strict=True):
-        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
-            asked.loop.call_soon_threadsafe(_settle, asked.answer, answer)
-
-
-def _settle(future: asyncio.Future[Receipt], answer: Receipt | Unavailable) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Unavailable):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
 
 
 def _catch_up(index: sqlite3.Connection, folder: Path) -> Opened:
