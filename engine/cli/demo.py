@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +56,7 @@ or, without swaks:
   python3 -c "{python}"
 
 What was taken     ls {FOLDER}/Maildir/new
-                   millrace archive list --set archive.path={FOLDER}/archive
+                   {_command()} archive list --set archive.path={FOLDER}/archive
 What was decided   tail {FOLDER}/decisions.jsonl
 Change the rules   edit {FOLDER}/policies/default.toml, then
                    curl -X POST http://127.0.0.1:{ports["http"]}/reload
@@ -62,3 +64,8 @@ Beside Postfix     postconf -e smtpd_milters=inet:127.0.0.1:{ports["milter"]}
 Health             curl http://127.0.0.1:{ports["http"]}/readyz
 
 Ctrl-C ends it."""
+
+
+def _command() -> str:
+    """How this very command is called again."""
+    return "millrace" if shutil.which("millrace") else sys.argv[0]
