@@ -13,7 +13,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from math import sqrt
-from operator import itemgetter
 from pathlib import Path
 
 from millrace.engine.mail.message import Message
@@ -71,11 +70,17 @@ class Classifier:
 def _telling(weights: Iterable[int], names: Iterable[str | bytes], spam: bool) -> tuple[str, ...]:
     """The strongest signs for spam, then those against."""
     pairs = zip(weights, names, strict=True)
-    strong = sorted([pair for pair in pairs if not -LEAST < pair[0] < LEAST], key=itemgetter(0))
+    strong = sorted([pair for pair in pairs if not -LEAST < pair[0] < LEAST], key=_by_weight)
     most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
     told = [name for weight, name in reversed(strong[-most:]) if weight > 0]
     told += [name for weight, name in strong[:least] if weight < 0]
     return tuple(_shown(name) for name in told)
+
+
+def _by_weight(pair: tuple[int, str | bytes]) -> tuple[int, bytes]:
+    # signs of one weight in the same order in every process, so that a mail's record is one
+    weight, name = pair
+    return weight, name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
 
 
 def _shown(name: str | bytes) -> str:

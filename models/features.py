@@ -91,7 +91,11 @@ def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
     subject = decode_words(message.headers.first(b"Subject") or b"").encode()
     for word in words(subject[:1000]):
         found[crc32(word, _SUBJECT) & MASK] = b"subject: " + word
-    found.update({crc32(word) & MASK: word for word in words(reading.text)})
+    text = words(reading.text)
+    of_text = {crc32(word) & MASK: word for word in text}
+    if len(of_text) < len(text):  # two share an index: every process shall name the same one
+        of_text = {crc32(word) & MASK: word for word in sorted(text)}
+    found.update(of_text)
     return found
 
 
