@@ -96,12 +96,15 @@ def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
     """Members by name order; nothing is unpacked to disk."""
     try:
         with tarfile.open(path) as archive:
-            found = []
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file and member.size <= MAIL_MAX and _label(member.name) is not None:
-                    found.append((member.name, file.read()))
+            found = list(_members(archive))
     except (tarfile.TarError, EOFError, OSError) as trouble:
         fault = Fault(f"this archive cannot be read: {trouble}", place=Place(str(path)))
         raise Misconfigured(fault) from None
     yield from sorted(found)
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    for member in archive:
+        file = archive.extractfile(member) if member.isfile() else None
+        if file and member.size <= MAIL_MAX and _label(member.name) is not None:
+            yield member.name, file.read()
