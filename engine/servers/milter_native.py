@@ -50,6 +50,7 @@ async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFro
                 return
         await stream.drain()
         stream.at_rest = not machine.in_mail
+        stream.acknowledge()  # most steps get no reply
 
 
 def _acknowledge(stream: Stream, machine: wire.MilterServer, command: Command) -> None:
