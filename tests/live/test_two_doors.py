@@ -21,6 +21,7 @@ import smtplib
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,9 @@ def doors(
     where = f"inet:127.0.0.1:{beside.port('milter')}"
     postfix = Postfix(folder / "postfix", where, sink, more=UNTOUCHED).start()
     try:
-        codes = sent(postfix.port, mails), sent(native.port("smtp"), mails)
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(sent, port, mails) for port in (postfix.port, native.port("smtp"))]
+            codes = both[0].result(), both[1].result()
         for each in (beside, native):
             settle(lambda each=each: len(each.decisions()) >= len(mails), "all records")
         yield Doors(mails, records(beside), records(native), codes)
