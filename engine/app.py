@@ -142,7 +142,9 @@ class App:
 
     async def _open(self, each: Listener) -> Accepting:
         serving, limits = self.serving[each.pipeline], self.settings.limits
-        bounds = sockets.Bounds(limits.connections, limits.per_client, limits.idle)
+        # all of an MTA's connections come from one address: only the whole bounds them
+        of_one = limits.connections if each.kind == "milter" else limits.per_client
+        bounds = sockets.Bounds(limits.connections, of_one, limits.idle)
         mode = octal(each.mode)
         if each.kind == "milter":
             mail = milter.Bounds(limits.message, limits.recipients, limits.spool_above)

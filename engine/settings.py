@@ -115,7 +115,7 @@ class Limits:
     """Bounds; above them the answer is "come again"."""
 
     connections: Annotated[int, "at one door at once"] = 1000
-    per_client: Annotated[int, "of one address at one door"] = 100
+    per_client: Annotated[int, "of one address at an SMTP door"] = 100
     message: Annotated[Octets, "the largest mail"] = Octets(50 << 20)
     recipients: Annotated[int, "of one mail"] = 1000
     spool_above: Annotated[Octets, "larger bodies lie in a file"] = Octets(1 << 20)
