@@ -190,11 +190,3 @@ class NextHop(Protocol):
     async def deliver(self, envelope: Envelope, message: Message) -> Delivery:
         """Hand over; the reply is final."""
         ...
-
-
-class Journal(Protocol):
-    """Where decision records go."""
-
-    def write(self, record: bytes) -> None:
-        """Append one line."""
-        ...

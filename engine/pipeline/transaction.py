@@ -221,6 +221,10 @@ class Transaction:
                 values["edited"] = edited(mail_now.envelope, mail_now.message, found.edits)
         self.edited = values["edited"]
 
+    def refuse(self, verdict: Verdict) -> None:
+        """The front end refuses the mail by a limit of its own; it is recorded like any other."""
+        self._finish(self._begun(), verdict)
+
     def abort(self) -> None:
         """The mail ends without a message: RSET, a new MAIL, a lost connection."""
         mail, self._mail = self._mail, None

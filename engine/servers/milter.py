@@ -23,7 +23,7 @@ from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import BodyWriter, Message
 from millrace.engine.mail.session import Helo, Login, Peer, Tls
 from millrace.engine.mail.stage import Stage
-from millrace.engine.mail.verdict import Action, Reply, Verdict
+from millrace.engine.mail.verdict import Action, Because, Reply, Verdict
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.servers.milter_edits import in_order
@@ -207,6 +207,10 @@ class MilterFrontEnd:
         return self._reply(await self._transaction.headers(self._headers()))
 
     async def _end_of_message(self) -> Sequence[wire.Message]:
+        if self._begun and _TOO_LARGE in self._owed:
+            self._adopt_id()
+            because = Because("limit", "the mail is larger than we take", Stage.BODY.name)
+            self._transaction.refuse(Verdict(Action.REJECT, _TOO_LARGE, because))
         if self._owed or not self._begun:
             return self._owed or (Answer.ACCEPT,)
         if self._dropped and not self._transaction.recipients:
