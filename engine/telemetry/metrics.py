@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from millrace.engine.policy.decision import Decision
+from millrace.engine.telemetry.results import ResultCounter
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -76,6 +77,7 @@ class Metrics:
             ("pipeline", "policy", "revision"),
             registry=self.registry,
         )
+        self._results = ResultCounter(self.registry)
         self._of_mail = functools.cache(self._mails.labels)
         self._of_rule = functools.cache(self._rules.labels)
         self._of_run = functools.cache(self._runs.labels)
@@ -88,6 +90,7 @@ class Metrics:
         if decision.verdict.because is not None:
             self._of_rule(decision.pipeline, decision.verdict.because.rule).inc()
         self._of_pipeline(decision.pipeline).observe(decision.ms / 1000)
+        self._results.count(decision.facts)
         for run in decision.runs:
             self._of_run(run.name, run.state).inc()
             if run.state == "ran":
