@@ -50,13 +50,14 @@ _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([A-Za-z]+)")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One key that a table may hold."""
+    """One key that a table may hold; `computed` when its default is this machine's."""
 
     name: str
     type: Any
     help: str
     default: object
     required: bool
+    computed: bool = False
 
 
 class Unfit(ValueError):
@@ -81,7 +82,8 @@ def _options(cls: type) -> Iterator[Option]:
         default: object = entry.default
         if entry.default_factory is not dataclasses.MISSING:
             default = entry.default_factory()
-        yield Option(entry.name, hint, words, default, default is dataclasses.MISSING)
+        computed = entry.default_factory is not dataclasses.MISSING
+        yield Option(entry.name, hint, words, default, default is dataclasses.MISSING, computed)
 
 
 def build(cls: type[T], table: Mapping[str, Any], document: Document, path: Path_) -> T:

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "check:check",
     "test": "test:test",
     "plan": "plan:plan",
+    "filters": "filters:filters",
     "explain": "explain:explain",
     "archive": "archive:archive",
     "model": "model:model",
