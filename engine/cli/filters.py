@@ -1,4 +1,4 @@
-"""`millrace filters`: what each filter does, its options, and what it tells policies.
+"""`millrace filters`: what each filter does, its options and its facts.
 
 `--markdown` writes the page contrib/docs/filters.md; a test holds the two together.
 """

@@ -1,4 +1,4 @@
-"""What a filter is, read from its code: for `millrace filters` and the page in the docs.
+"""What a filter is, read from its code: for `millrace filters` and the docs.
 
 The head of its module says what it does, its signature when it runs and what it may touch,
 its fields the options, its fact the words that policies may use.
