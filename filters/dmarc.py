@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from millrace.engine.mail.author import Author
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mailauth.dmarc import (
+    Discovery,
     DmarcPolicy,
     DmarcResult,
     Evaluation,
     Proofs,
+    Record,
     Walker,
     evaluate,
     strictest,
@@ -35,7 +37,10 @@ class Aligned:
 
 @dataclass(frozen=True, slots=True)
 class Dmarc(Fact):
-    """What DMARC says; `policy` is the treatment that the author's domain asks for."""
+    """What DMARC says; `policy` is the treatment that the author's domain asks for.
+
+    `record` is the published record that was applied, found by `discovery`.
+    """
 
     result: DmarcResult
     policy: DmarcPolicy
@@ -44,6 +49,8 @@ class Dmarc(Fact):
     organization: str
     aligned: Aligned
     reason: str = ""
+    record: Record | None = None
+    discovery: Discovery = "treewalk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +81,6 @@ def _fact(found: Evaluation) -> Dmarc:
         found.organization,
         Aligned(found.spf_aligned, found.dkim_aligned),
         found.reason,
+        found.record,
+        found.discovery,
     )

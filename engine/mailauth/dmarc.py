@@ -22,6 +22,7 @@ from millrace.engine.ports import Answer, Dns
 
 DmarcResult = Literal["none", "pass", "fail", "temperror", "permerror"]
 DmarcPolicy = Literal["none", "quarantine", "reject"]
+Discovery = Literal["treewalk", "psl"]
 POLICIES: tuple[DmarcPolicy, ...] = ("none", "quarantine", "reject")
 LABELS_WALKED = 8  # RFC 9989 §4.10: a name with eight or more labels is cut to seven at once
 RECORD_MAX = 4096
@@ -40,7 +41,8 @@ class Record:
     strict_spf: bool
     psd: Literal["y", "n", "u"]
     testing: bool
-    reports: str = ""
+    reports: str = ""  # rua, as published
+    failure: str = ""  # fo, as published
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Evaluation:
     """What DMARC says of one author domain.
 
     `policy` is the one asked for after `t=y`; `record_domain` holds the record that was
-    applied; `organization` is the organizational domain.
+    applied, `record` is what it says; `organization` is the organizational domain.
     """
 
     result: DmarcResult
@@ -59,6 +61,8 @@ class Evaluation:
     spf_aligned: bool = False
     dkim_aligned: bool = False
     reason: str = ""
+    record: Record | None = None
+    discovery: Discovery = "treewalk"
 
 
 def parse(text: str) -> Record | None:
@@ -89,6 +93,7 @@ def parse(text: str) -> Record | None:
         psd=cast("Literal['y', 'n', 'u']", psd if psd in ("y", "n") else "u"),
         testing=tags.get("t", "n").lower() == "y",
         reports=tags.get("rua", ""),
+        failure=tags.get("fo", ""),
     )
 
 
@@ -204,7 +209,7 @@ async def _evaluated(domain: str, proofs: Proofs, dns: Dns, walker: Walker) -> E
     reason = "" if result == "pass" else _failing(proofs)
     if result == "fail" and proofs.unsure:
         result, reason = "temperror", "SPF or DKIM could not be decided for now"
-    return Evaluation(result, asked, domain, record_domain, home, spf, dkim, reason)
+    return Evaluation(result, asked, domain, record_domain, home, spf, dkim, reason, record)
 
 
 def _failing(proofs: Proofs) -> str:

@@ -149,6 +149,25 @@ def test_dmarc_says_whether_the_author_stands_behind_it(value, spf, dkim, result
     assert (found.result, found.policy) == (result, policy)
 
 
+def test_dmarc_carries_the_record_that_a_report_repeats():
+    text = (
+        b"v=DMARC1; p=reject; sp=none; np=quarantine; adkim=s; t=y; fo=1:d; rua=mailto:r@b.example"
+    )
+    dns = FakeDns({("_dmarc.b.example", "TXT"): [text]})
+    author = Author.of(Headers([(b"From", b"a@news.b.example")]))
+    found = asyncio.run(AlignDmarc().run(author, Spf("none", "mfrom", ""), Dkim("none"), dns))
+    record = found.record
+    assert found.discovery == "treewalk"
+    assert (found.record_domain, record.policy, record.subdomains) == (
+        "b.example",
+        "reject",
+        "none",
+    )
+    assert (record.nonexistent, record.testing, record.failure) == ("quarantine", True, "1:d")
+    assert (record.strict_dkim, record.strict_spf) == (True, False)
+    assert record.reports == "mailto:r@b.example"
+
+
 # --- greylist
 
 
