@@ -2,9 +2,10 @@
 
 DMARC needs the domain in From, and senders write it in every way that the grammar
 allows and in many that it does not: several mailboxes, groups, comments, encoded
-words, two From fields.  This reads all of them and says what is odd.
+words, two From fields.  This reads all of them and says what is odd.  What the grammar
+cannot read is read as a mail program would show it, since a forger leaves a bracket open.
 
-Fails: never; what cannot be read leaves `addresses` empty and a word in `oddity`.
+Fails: never; what holds no address leaves `addresses` empty and a word in `oddity`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ _PLAIN = re.compile(
 )
 
 
+_ANGLED = re.compile(r"<([^<>]*)>")
+_ADDRESSLIKE = re.compile(r"[^\s<>()\[\]\",;:@]+@[^\s<>()\[\]\",;:@]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Author:
     """The mailboxes of From; `oddity` says in a word what is unusual, "" when nothing is.
 
-    Oddities: "missing", "several-fields", "several-mailboxes", "unreadable".
+    Oddities: "missing", "several-fields", "several-mailboxes", "malformed", "unreadable".
     """
 
     addresses: tuple[Address, ...] = ()
@@ -56,10 +61,13 @@ class Author:
         found: list[Address] = []
         for entry in fields[:8]:
             found += _mailboxes(unfold(entry.value)[:LENGTH_MAX])
+        strict = bool(found)
+        if not strict:
+            found = _read([spec for each in fields[:8] for spec in _likely(each.value)])
         if len(fields) > 1:
             return Author(tuple(found), "several-fields")
-        if not found:
-            return Author(oddity="unreadable")
+        if not strict:
+            return Author(tuple(found), "malformed" if found else "unreadable")
         return Author(tuple(found), "several-mailboxes" if len(found) > 1 else "")
 
 
@@ -82,15 +90,17 @@ def _read(specs: list[str]) -> list[Address]:
     return found
 
 
+def _likely(value: bytes) -> list[str]:
+    """What looks like an address in a value that the grammar cannot read."""
+    return _ADDRESSLIKE.findall(unfold(value)[:LENGTH_MAX].decode("utf-8", "replace"))
+
+
 def _specs(text: str) -> list[str]:
     """Cut a mailbox list at its commas, groups and comments aside.  RFC 5322 §3.4."""
     specs: list[str] = []
     for chunk in _split(text):
-        angle = chunk.rfind("<")
-        if angle >= 0 and ">" in chunk[angle:]:
-            specs.append(chunk[angle + 1 : chunk.index(">", angle)].strip())
-        else:
-            specs.append(chunk.strip())
+        angled = [spec for spec in _ANGLED.findall(chunk) if "@" in spec]
+        specs += [spec.strip() for spec in angled or [chunk]]
     return [spec for spec in specs if "@" in spec]
 
 

@@ -63,7 +63,31 @@ def test_several_mailboxes_are_all_found_and_said_to_be_odd(value, found):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "Ann", "undisclosed:;", "<>", "a@", "<a@b", "@b.example", b"\xff\xfe", "<a b@c>"]
+    "value",
+    [
+        "Ann <a@b.example",
+        "Ann <a@b.example (Ann)",
+        '"Ann <a@b.example>',
+        "(Ann <a@b.example>",
+        "<x a@b.example>",
+        "Ann < <a@b.example",
+    ],
+)
+def test_author_whose_bracket_is_left_open_is_still_found(value):
+    # mail programs show it, and DMARC must not be talked out of asking
+    result = author(value)
+    assert [str(each) for each in result.addresses] == ["a@b.example"]
+    assert result.oddity == "malformed"
+
+
+def test_every_bracketed_address_of_one_mailbox_counts():
+    result = author("Ann <a@b.example> <c@d.example>")
+    assert [str(each) for each in result.addresses] == ["a@b.example", "c@d.example"]
+    assert result.oddity == "several-mailboxes"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Ann", "undisclosed:;", "<>", "a@", "@b.example", b"\xff\xfe"]
 )
 def test_value_without_mailbox_is_unreadable(value):
     assert author(value) == Author((), "unreadable")
