@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from suites import Suites, table
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +32,26 @@ def shared_data() -> Path:
             pytest.fail("the published suites (../shared/data) are missing, and CI must run them")
         pytest.skip("the published suites (../shared/data) are not beside this checkout")
     return found
+
+
+SUITES = pytest.StashKey[Suites]()
+
+
+@pytest.fixture(scope="session")
+def suites(request: pytest.FixtureRequest) -> Suites:
+    """Where tests of published suites say what these gave; a table ends the run."""
+    return request.config.stash.setdefault(SUITES, Suites())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what the published suites gave, quiet runs included."""
+    found = config.stash.get(SUITES, None)
+    if found is not None and found.rows:
+        terminalreporter.section("published suites")
+        for line in table(found.rows):
+            terminalreporter.write_line(line)
 
 
 def needs(program: str, package: str) -> str:
