@@ -102,7 +102,7 @@ def _policy(value: str | None) -> DmarcPolicy | None:
     return next((policy for policy in POLICIES if policy == lowered), None)
 
 
-class _Trouble(Exception):
+class Trouble(Exception):
     """The DNS did not answer a question that decides."""
 
 
@@ -160,7 +160,7 @@ def organization(domain: str, found: list[tuple[str, Record]]) -> str:
 
 def _usable(answer: Answer) -> Record | None:
     if answer.failed:
-        raise _Trouble(f"DNS {answer.status} for the policy")
+        raise Trouble(f"DNS {answer.status} for the policy")
     texts = [text.decode("utf-8", "replace") for text in answer.texts]
     ours = [text for text in texts if _VERSION.match(text)]
     # RFC 9989 §4.10 step 2: several records are all discarded
@@ -189,7 +189,7 @@ async def evaluate(
     walker = walker or Walker(dns)
     try:
         return await _evaluated(domain, proofs, dns, walker)
-    except _Trouble as trouble:
+    except Trouble as trouble:
         return Evaluation("temperror", "none", domain, reason=str(trouble))
 
 
@@ -244,7 +244,7 @@ async def _exists(domain: str, dns: Dns) -> bool:
     if any(answer.records for answer in answers):
         return True
     if any(answer.failed for answer in answers):
-        raise _Trouble("DNS gave no answer whether the domain exists")
+        raise Trouble("DNS gave no answer whether the domain exists")
     return False
 
 
