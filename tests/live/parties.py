@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,6 +23,8 @@ from millrace.engine.store.archive import Archive
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 MILLRACE = [sys.executable, "-c", "from millrace.engine.cli import main; main()"]
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+if "PYTHONPATH" in os.environ:  # another checkout than the installed one is under test
+    CLEAN["PYTHONPATH"] = os.environ["PYTHONPATH"]
 _LISTENING = re.compile(r"^listening (\w+) (\S+)", re.M)
 
 
