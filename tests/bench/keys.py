@@ -38,9 +38,9 @@ class Key:
         return self.secret.sign(hashlib.sha256(data).digest())
 
 
-def rsa_key(chance: random.Random) -> Key:
-    """An RSA-2048 key."""
-    p, q = _prime(chance), _prime(chance)
+def rsa_key(chance: random.Random, bits: int = BITS) -> Key:
+    """An RSA key, of 2,048 bits where nothing is said."""
+    p, q = _prime(chance, bits), _prime(chance, bits)
     d = pow(65537, -1, math.lcm(p - 1, q - 1))
     public = rsa.RSAPublicNumbers(65537, p * q)
     crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
@@ -88,9 +88,9 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _prime(chance: random.Random) -> int:
+def _prime(chance: random.Random, bits: int) -> int:
     while True:
-        candidate = chance.getrandbits(BITS // 2) | 3 << BITS // 2 - 2 | 1
+        candidate = chance.getrandbits(bits // 2) | 3 << bits // 2 - 2 | 1
         if math.gcd(candidate - 1, 65537) == 1 and _is_prime(candidate):
             return candidate
 

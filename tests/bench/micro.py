@@ -13,22 +13,18 @@ from millrace.engine.mail.address import Address
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Peer
-from millrace.engine.net.dns import BudgetedDns, CachedDns
-from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline import graph, spec
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.policy.decision import Decision
 from millrace.engine.services import SystemClock
 from millrace.engine.wire import milter as wire
-from millrace.filters.dkim import CheckDkim
 from millrace.filters.spam import ScoreSpam
-from millrace.filters.spf import CheckSpf
 from millrace.models.classify import Models
 
 from . import corpus as mails
+from . import mailauth
 from .corpus import Corpus, Mail
-from .keys import Key, ed25519_key, rsa_key, signature
 from .load import events
 from .noops import FILTERS
 from .report import Figure
@@ -46,12 +42,7 @@ def figures(corpus: Corpus, quick: bool) -> Iterator[Figure]:
     least = 0.02 if quick else 0.15
     yield Figure("engine, seven filters that do nothing", _timed(_engine(), least), 100)
     yield Figure("milter codec, one mail", _timed(_codec(corpus.mails[0]), least))
-    for name, domain in (("flat", 0), ("a mx", 1), ("eight includes", 4)):
-        yield Figure(f"SPF, {name}", _timed(_spf(corpus, domain), least))
-    for size in (2, 10):
-        for make in (rsa_key, ed25519_key):
-            run, key = _dkim(size, make)
-            yield Figure(f"DKIM, {key.algorithm}, {size} KB", _timed(run, least))
+    yield from mailauth.figures(corpus, lambda run: _timed(run, least))
     for size, goal in ((2, 150), (10, 350), (50, 1300)):
         yield Figure(f"spam score, {size} KB", _timed(_spam(size), least), goal)
     yield Figure("condition of three comparisons", _timed(_condition(), least), 1)
@@ -123,32 +114,6 @@ def _codec(mail: Mail) -> Callable[[], Any]:
                 machine.send(wire.Answer.CONTINUE)
 
     return run
-
-
-def _dns(zone: mails.Zone) -> BudgetedDns:
-    return BudgetedDns(CachedDns(ZoneDns.of(zone), time.monotonic), lookups=10**9)
-
-
-def _spf(corpus: Corpus, kind: int) -> Callable[[], Any]:
-    mail = next(m for m in corpus.mails if int(m.host[-10:-8]) % 5 == kind)
-    dns, domain = _dns(corpus.zone), mail.host.removeprefix("mail.")
-    sender = Address("a", domain)
-    return lambda: CheckSpf().run(Peer(mail.ip), Helo(mail.host), sender, dns)
-
-
-def _dkim(size: int, make: Callable[[random.Random], Key]) -> tuple[Callable[[], Any], Key]:
-    chance = random.Random(size)
-    key = make(chance)
-    domain = mails.Domain(0, (key, key))
-    head = (
-        f"From: a@{domain.name}\r\nTo: b@rcpt.example\r\nSubject: some words\r\n"
-        "Date: Mon, 16 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x.example>\r\n"
-        "MIME-Version: 1.0\r\nContent-Type: text/plain\r\n"
-    ).encode()
-    body = _text(size).encode()
-    raw = signature(head, body, domain.name, key) + head + b"\r\n" + body
-    message, dns, clock = Message.parse(raw), _dns(domain.zone()), SystemClock()
-    return lambda: CheckDkim().run(message, dns, clock), key
 
 
 def _text(size: int) -> str:

@@ -36,11 +36,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """One part: what it costs in CPU microseconds; `goal` None without one."""
+    """One part: what it costs in CPU microseconds; `goal` None without one.
+
+    `beside` is what the same costs `whose` library, in the same run.
+    """
 
     name: str
     us: float
     goal: float | None = None
+    beside: float | None = None
+    whose: str = ""
 
 
 def title(python: str, mails: int, octets: int, reuse: int) -> str:
@@ -101,6 +106,9 @@ def _word(share: float) -> str:
 
 def figure(part: Figure, slowness: float) -> str:
     """One line of the parts."""
+    if part.beside is not None:
+        ratio = part.beside / part.us
+        return f"{part.name:40} {part.us:>9.1f}  {part.whose} {part.beside:.1f}, {ratio:.1f}×"
     if part.goal is None:
         return f"{part.name:40} {part.us:>9.1f}"
     told = f"{part.name:40} {part.us:>9.1f} {part.goal:>6.0f}  {_word(part.us / part.goal)}"
