@@ -35,6 +35,8 @@ from millrace.engine.servers.milter_backends import MilterListener as AnyListene
 from millrace.engine.services import Health, Services
 from millrace.engine.settings import Listener, Settings
 from millrace.engine.store.maildir import Maildir
+from millrace.engine.store.noting import Noting
+from millrace.engine.store.reports import ReportStore
 from millrace.engine.telemetry.journal import Journal
 from millrace.engine.telemetry.log import Troubles, log_decision
 from millrace.engine.telemetry.metrics import CONTENT_TYPE, CacheCounters, Metrics
@@ -63,6 +65,7 @@ class App:
         self.doors: list[Accepting] = []
         self.serving: dict[str, Serving] = {}
         self._journal: Journal | None = None
+        self._noting: Noting | None = None
         self._draining = False
         self._troubles = Troubles()
 
@@ -78,6 +81,8 @@ class App:
         self.services.open(built.values())
         if self.settings.log.decisions is not None:
             self._journal = Journal(self.settings.at(self.settings.log.decisions))
+        if self.settings.reports.observe:
+            self._noting = self._note_for_reports()
         for name, plan in built.items():
             ports, clock = self.services.ports, self.services.clock
             self.serving[name] = Serving(plan, ports, clock, self._decided)
@@ -101,6 +106,8 @@ class App:
         self.doors.clear()
         if self._journal is not None:
             self._journal.flush()
+        if self._noting is not None:
+            await self._noting.close()
         await self.services.close()
 
     def reload(self) -> Reloaded:
@@ -130,6 +137,14 @@ class App:
         self._troubles.note(decision.runs)
         if self._journal is not None:
             self._journal.write(decision.as_json())
+        if self._noting is not None:
+            self._noting.note(decision)
+
+    def _note_for_reports(self) -> Noting:
+        """The file is made with the first mail that it has something to say of."""
+        chosen = self.settings.reports
+        store = ReportStore(self.settings.at(chosen.path), chosen.keep)
+        return Noting(store, self.services.clock, chosen.address)
 
     def _dns_counters(self) -> tuple[CacheCounters, int]:
         dns = self.services.dns
@@ -208,6 +223,9 @@ class App:
 
     async def _readyz_page(self) -> Response:
         services = await self.services.health()
+        if self._noting is not None and self._noting.trouble:
+            where = str(self.settings.at(self.settings.reports.path))
+            services.append(Health("reports", where, self._noting.trouble))
         data = {
             "status": self.status(services),
             "revision": self.revision,

@@ -84,6 +84,21 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class Reports:
+    """DMARC aggregate reports: what is noted, and who sends it."""
+
+    path: Annotated[Path, "the file that holds what was seen, sent and received"] = Path(
+        "reports.db"
+    )
+    observe: Annotated[bool, "note each mail whose author's domain asks for reports"] = True
+    keep: Annotated[Seconds, "how long what was seen is kept"] = Seconds(30 * 86_400.0)
+    organization: Annotated[str, "our name in reports, by default the address's domain"] = ""
+    address: Annotated[str, "who sends reports, and reads the answers: dmarc@example.org"] = ""
+    contact: Annotated[str, "more ways to reach us, such as a web page"] = ""
+    relay: Annotated[str, "the SMTP server that takes reports: HOST:PORT"] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """Where trained models stand; the shipped one is always there."""
 
@@ -140,6 +155,7 @@ class Settings:
     state: State = State()
     archive: Archive = Archive()
     keys: Keys = Keys()
+    reports: Reports = Reports()
     models: Models = Models()
     scanner: Scanner = Scanner()
     log: Log = Log()
@@ -157,7 +173,7 @@ SECTIONS: dict[str, type] = {
     entry.name: type(getattr(Settings(), entry.name))
     for entry in fields(Settings)
     if entry.name
-    in ("http", "dns", "state", "archive", "keys", "models", "scanner", "log", "limits")
+    in ("http", "dns", "state", "archive", "keys", "reports", "models", "scanner", "log", "limits")
 }
 _OWN = {o.name: o for o in options_of(Settings) if o.name in ("profile", "pipelines", "policies")}
 PROFILES: dict[str, dict[str, Any]] = {

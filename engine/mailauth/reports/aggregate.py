@@ -129,6 +129,17 @@ class Report:
         return sum(each.count for each in self.rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One mail as a report will count it; `wanted` is the rua tag of its policy."""
+
+    published: Published
+    wanted: str
+    row: Row
+
+
 def clean(text: str, limit: int) -> str:
     """Text that can harm neither a terminal nor an XML file, at most `limit` characters."""
+    if len(text) <= limit and text.isprintable() and text[:1] != " " != text[-1:]:
+        return text  # nearly all: a mail has seven of them
     return _UNPRINTABLE.sub(" ", text[: limit * 2]).strip()[:limit]
