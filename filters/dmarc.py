@@ -1,12 +1,18 @@
 """DMARC: does the author's domain stand behind this mail, and what if not?
 
-RFC 9989 (tree walk).  Runs after SPF and DKIM, whose facts it asks for.
+RFC 9989 (tree walk), or RFC 7489 §3.2 (public suffix list) by option.  Runs after SPF and
+DKIM, whose facts it asks for.
+
+Fails: a list that cannot be read is `Misconfigured` at load.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
 
+from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.author import Author
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mailauth.dmarc import (
@@ -20,6 +26,7 @@ from millrace.engine.mailauth.dmarc import (
     evaluate,
     strictest,
 )
+from millrace.engine.mailauth.suffixes import Suffixes, read
 from millrace.engine.ports import Dns
 from millrace.filters.dkim import Dkim
 from millrace.filters.spf import Spf
@@ -57,6 +64,18 @@ class Dmarc(Fact):
 class AlignDmarc:
     """Evaluate the author's domain; of several, the strictest counts."""
 
+    method: Annotated[
+        Literal["tree-walk", "public-suffix-list"], "how the organizational domain is found"
+    ] = "tree-walk"
+    suffixes: Annotated[Path, "the list of that method; Debian's package publicsuffix has it"] = (
+        Path("/usr/share/publicsuffix/public_suffix_list.dat")
+    )
+    _list: Suffixes | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.method == "public-suffix-list":
+            object.__setattr__(self, "_list", _listed(self.suffixes))
+
     async def run(self, author: Author, spf: Spf, dkim: Dkim, dns: Dns) -> Dmarc:
         domains = list(dict.fromkeys(address.domain for address in author.addresses))
         if not domains:
@@ -68,8 +87,19 @@ class AlignDmarc:
         unsure = spf.result == "temperror" or dkim.result == "temperror"
         passed = spf.domain if spf.result == "pass" else ""
         proofs = Proofs(passed, dkim.domains, unsure)
-        walker = Walker(dns)
+        walker = Walker(dns, self._list)
         return _fact(strictest([await evaluate(d, proofs, dns, walker) for d in domains]))
+
+
+def _listed(path: Path) -> Suffixes:
+    hint = 'install the package publicsuffix, or name the list: suffixes = "/path/to/it"'
+    try:
+        return read(path.read_bytes())
+    except OSError as error:
+        words = f"the public suffix list cannot be read: {error.strerror}"
+    except ValueError as error:
+        words = f"this is no public suffix list: it {error}"
+    raise Misconfigured(Fault(words, hint, Place(str(path))))
 
 
 def _fact(found: Evaluation) -> Dmarc:

@@ -1,10 +1,12 @@
 """DMARC: does the author's domain stand behind this mail, and what if not?
 
 RFC 9989: policy discovery and organizational domain by tree walk (§4.10), alignment
-(§4.4), `sp`, `np`, `psd`, `t` (§4.7).  RFC 7489's `pct` changes nothing any more.
+(§4.4), `sp`, `np`, `psd`, `t` (§4.7).  A walk asks at most eight names (§4.10), each
+once: the answers serve author, SPF domain and signers.
 
-A walk asks at most eight names (§4.10), each once, together: the answers
-come from one cache for author, SPF domain and signers.
+With a public suffix list the organizational domain is found by RFC 7489 §3.2 instead;
+the records mean the same by both ways.  `pct` changes nothing: RFC 9989 has removed it,
+and a decision that depends on dice could not be made again from its record.
 
 Gives:  one evaluation for one author domain; of several, the strictest counts.
 Fails:  never.  DNS trouble is "temperror"; a record that cannot be used counts as none.
@@ -14,10 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from millrace.engine.mailauth.domains import ascii_domain
+from millrace.engine.mailauth.suffixes import Suffixes
 from millrace.engine.ports import Answer, Dns
 
 DmarcResult = Literal["none", "pass", "fail", "temperror", "permerror"]
@@ -26,8 +29,8 @@ Discovery = Literal["treewalk", "psl"]
 POLICIES: tuple[DmarcPolicy, ...] = ("none", "quarantine", "reject")
 LABELS_WALKED = 8  # RFC 9989 §4.10: a name with eight or more labels is cut to seven at once
 RECORD_MAX = 4096
-_VERSION = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:\S+", re.I)
+_VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")  # the value's case counts, §4.7
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s,!]+", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +71,23 @@ class Evaluation:
 def parse(text: str) -> Record | None:
     """Read a record; None when it is not one, or lacks what every record needs.
 
-    A tag with a syntax error is ignored (RFC 9989 §4.8); a record without a valid `p`
-    counts as `p=none` if it asks for reports, else as no record (§4.7).
+    A tag with a syntax error is ignored (RFC 9989 §4.8), though for policies there is a rule
+    of its own: without a valid `p`, or with an invalid `sp` or `np`, a record counts as
+    `p=none` if it asks for reports, else as no record (§4.10.1).
     """
-    if len(text) > RECORD_MAX or not _VERSION.match(text):
+    tags = _tags(text)
+    if tags is None:
         return None
-    tags: dict[str, str] = {}
-    for part in text.split(";")[1:]:
-        name, equals, value = part.partition("=")
-        if equals:
-            tags.setdefault(name.strip().lower(), value.strip())
-    policy = _policy(tags.get("p"))
-    if policy is None:
-        if not _URI.match(tags.get("rua", "")):
+    given = {name: _policy(tags[name]) for name in ("p", "sp", "np") if name in tags}
+    if "p" not in given or None in given.values():
+        if not _asks_for_reports(tags):
             return None
-        policy = "none"
+        given = {}
     psd = tags.get("psd", "u").lower()
     return Record(
-        policy=policy,
-        subdomains=_policy(tags.get("sp")),
-        nonexistent=_policy(tags.get("np")),
+        policy=given.get("p") or "none",
+        subdomains=given.get("sp"),
+        nonexistent=given.get("np"),
         strict_dkim=tags.get("adkim", "r").lower() == "s",
         strict_spf=tags.get("aspf", "r").lower() == "s",
         psd=cast("Literal['y', 'n', 'u']", psd if psd in ("y", "n") else "u"),
@@ -97,8 +97,27 @@ def parse(text: str) -> Record | None:
     )
 
 
-def _policy(value: str | None) -> DmarcPolicy | None:
-    lowered = (value or "").lower()
+def _tags(text: str) -> dict[str, str] | None:
+    """The tags in lower case; None for what is no record at all."""
+    if len(text) > RECORD_MAX or not _VERSION.match(text):
+        return None
+    tags: dict[str, str] = {}
+    for part in text.split(";")[1:]:
+        name, equals, value = part.partition("=")
+        name = name.strip(" \t").lower()
+        if name in tags or (equals and name == "v"):
+            return None  # RFC 6376 §3.2: a tag that stands twice makes the whole list invalid
+        if equals:
+            tags[name] = value.strip(" \t")
+    return tags
+
+
+def _asks_for_reports(tags: Mapping[str, str]) -> bool:
+    return any(_URI.match(uri.strip(" \t")) for uri in tags.get("rua", "").split(","))
+
+
+def _policy(value: str) -> DmarcPolicy | None:
+    lowered = value.lower()
     return next((policy for policy in POLICIES if policy == lowered), None)
 
 
@@ -107,10 +126,11 @@ class Trouble(Exception):
 
 
 class Walker:
-    """Walks trees for one mail; each name is asked once."""
+    """Walks trees for one mail, or looks suffixes up; each name is asked once."""
 
-    def __init__(self, dns: Dns) -> None:
+    def __init__(self, dns: Dns, suffixes: Suffixes | None = None) -> None:
         self._dns = dns
+        self._suffixes = suffixes
         self._records: dict[str, Record | None] = {}
         self.asked: list[str] = []
 
@@ -133,8 +153,25 @@ class Walker:
         return found
 
     async def organization(self, domain: str) -> str:
-        """The organizational domain.  RFC 9989 §4.10.2."""
+        """The organizational domain.  RFC 9989 §4.10.2, or RFC 7489 §3.2 by the list."""
+        if self._suffixes is not None:
+            return self._suffixes.organization(domain)
         return organization(domain, await self.walk(domain))
+
+    async def discovered(self, domain: str) -> list[tuple[str, Record]]:
+        """The records that may apply.  RFC 9989 §4.10.1, or RFC 7489 §6.6.3 by the list."""
+        if self._suffixes is None:
+            return await self.walk(domain)
+        for name in (domain, self._suffixes.organization(domain)):
+            record = await self.record(name)
+            if record is not None:
+                return [(name, record)]
+        return []
+
+    @property
+    def discovery(self) -> Discovery:
+        """How the organizational domain is found, in RFC 9990's word."""
+        return "treewalk" if self._suffixes is None else "psl"
 
 
 def steps(domain: str) -> Iterable[str]:
@@ -188,14 +225,15 @@ async def evaluate(
         return Evaluation("permerror", "none", author, reason="the From domain is none")
     walker = walker or Walker(dns)
     try:
-        return await _evaluated(domain, proofs, dns, walker)
+        found = await _evaluated(domain, proofs, dns, walker)
     except Trouble as trouble:
-        return Evaluation("temperror", "none", domain, reason=str(trouble))
+        found = Evaluation("temperror", "none", domain, reason=str(trouble))
+    return replace(found, discovery=walker.discovery)
 
 
 async def _evaluated(domain: str, proofs: Proofs, dns: Dns, walker: Walker) -> Evaluation:
-    found = await walker.walk(domain)
-    home = organization(domain, found)
+    found = await walker.discovered(domain)
+    home = await walker.organization(domain)
     applied = _applied(domain, home, found)
     if applied is None:
         return Evaluation("none", "none", domain, "", home, reason=f"{domain} publishes no policy")
@@ -240,8 +278,9 @@ async def _asked_for(domain: str, record_domain: str, record: Record, dns: Dns) 
 
 
 async def _exists(domain: str, dns: Dns) -> bool:
+    """RFC 9989 §3.2.13: a domain without any A, AAAA and MX exists too; NXDOMAIN alone denies."""
     answers = await dns.ask_all([(domain, "A"), (domain, "AAAA"), (domain, "MX")])
-    if any(answer.records for answer in answers):
+    if any(answer.status in ("found", "nodata") for answer in answers):
         return True
     if any(answer.failed for answer in answers):
         raise Trouble("DNS gave no answer whether the domain exists")

@@ -168,6 +168,30 @@ def test_dmarc_carries_the_record_that_a_report_repeats():
     assert record.reports == "mailto:r@b.example"
 
 
+BY_LIST = '[[filter]]\nuse = "dmarc"\nmethod = "public-suffix-list"\nsuffixes = "{}"'
+
+
+def test_dmarc_by_a_list_takes_the_registered_domain(tmp_path):
+    (tmp_path / "list.dat").write_text("com\nexample\n")
+    filter_ = AlignDmarc("public-suffix-list", tmp_path / "list.dat")
+    author = Author.of(Headers([(b"From", b"a@deep.down.b.example")]))
+    found = asyncio.run(filter_.run(author, Spf("none", "mfrom", ""), Dkim("none"), DMARC))
+    assert (found.record_domain, found.discovery) == ("b.example", "psl")
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "words"),
+    [("absent", None, "cannot be read"), ("odd", b"nothing", "no rule for 'com'")],
+)
+def test_dmarc_says_how_to_mend_a_list_that_is_none(tmp_path, name, octets, words):
+    if octets is not None:
+        (tmp_path / name).write_bytes(octets)
+    with pytest.raises(Misconfigured, match=words) as told:
+        spec.load(Document(BY_LIST.format(tmp_path / name), "p.toml"), "p")
+    assert name in str(told.value)
+    assert "install the package publicsuffix" in str(told.value)
+
+
 # --- greylist
 
 
