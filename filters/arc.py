@@ -7,18 +7,17 @@ every sealer is listed.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from millrace.engine.mail.finding import Fact
-from millrace.engine.mail.message import Message
-from millrace.engine.mailauth.arc import ArcResult, judge, read_chain
-from millrace.engine.mailauth.bodyhash import hash_body
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import Listener, Message
+from millrace.engine.mailauth.arc import ArcResult, Chain, judge, read_chain
+from millrace.engine.mailauth.bodyhash import BodyHashing, hashed, listeners
 from millrace.engine.mailauth.domains import is_under
 from millrace.engine.ports import Dns
-
-LONG = 1 << 20  # octets; longer bodies are hashed in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +36,20 @@ class CheckArc:
 
     trust: Annotated[tuple[str, ...], "domains whose seals are believed"] = ()
 
+    def listeners(self, headers: Headers) -> Mapping[Hashable, Listener]:
+        """A running hash for the newest message signature."""
+        return listeners(_wishes(read_chain(headers)))
+
     async def run(self, message: Message, dns: Dns) -> Arc:
         chain = read_chain(message.headers)
-        wishes = [chain.wish] if chain.wish else []
-        if wishes and message.body.size > LONG:
-            bodies = await asyncio.to_thread(hash_body, message.body.chunks(), wishes)
-        else:
-            bodies = hash_body(message.body.chunks() if wishes else (), wishes)
+        bodies = hashed(message.body, _wishes(chain))
         found = await judge(chain, message.headers, bodies, dns)
         trusted = found.result == "pass" and all(map(self._trusts, found.sealers))
         return Arc(found.result, found.sealers, trusted, found.reason)
 
     def _trusts(self, sealer: str) -> bool:
         return any(is_under(sealer, domain.lower()) for domain in self.trust)
+
+
+def _wishes(chain: Chain) -> list[BodyHashing]:
+    return [chain.wish] if chain.wish else []

@@ -5,6 +5,10 @@ is bytes, above it an unlinked temporary file: a crash leaves nothing behind.
 
 `Message.parse` and `chunks` give the same bytes back.
 
+Who must read a whole body (a hash of it, say) may listen while it arrives, so that a mail of
+50 MB is read once, in small pieces, and is ready at its end.  Small bodies are not listened
+to: whoever wants to reads them when they are whole.
+
 Fails: OSError when the spool's disk is full; callers turn it into a temporary answer.
 """
 
@@ -12,24 +16,49 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import IO, Protocol
 
 from millrace.engine.mail.headers import Headers, parse
 
 SPOOL_ABOVE = 1 << 20  # bytes; larger bodies do not stay in memory
+LISTEN_ABOVE = 1 << 18  # bytes; what is shorter takes less than a millisecond to read again
 CHUNK = 1 << 16
 
 
-class Body:
-    """The bytes after the empty line; read as often as wanted."""
+class Listener(Protocol):
+    """Something that hears a body go by."""
 
-    __slots__ = ("_data", "_file", "size")
+    def update(self, chunk: bytes) -> None:
+        """Take the next piece."""
+        ...
+
+    def result(self) -> object:
+        """What came of it; called once, at the end."""
+        ...
+
+
+Listening = Callable[[], Mapping[Hashable, Listener]]
+
+
+def nobody() -> Mapping[Hashable, Listener]:
+    """Nobody listens."""
+    return {}
+
+
+class Body:
+    """The bytes after the empty line; read as often as wanted.
+
+    `heard` keeps what was made of the whole body, by listeners or by who read it first.
+    """
+
+    __slots__ = ("_data", "_file", "heard", "size")
 
     def __init__(self, data: bytes = b"", spool: IO[bytes] | None = None, size: int = 0) -> None:
         self._data = data
         self._file = spool
         self.size = size if spool is not None else len(data)
+        self.heard: dict[Hashable, object] = {}
 
     def __del__(self) -> None:
         if self._file is not None:  # a spool file ends with its last reader
@@ -75,9 +104,16 @@ class Body:
 class BodyWriter:
     """Collects a body while it arrives."""
 
-    __slots__ = ("_directory", "_file", "_limit", "_parts", "size")
+    __slots__ = ("_directory", "_file", "_limit", "_listen", "_listeners", "_parts", "size")
 
-    def __init__(self, spool_above: int = SPOOL_ABOVE, directory: str | None = None) -> None:
+    def __init__(
+        self,
+        spool_above: int = SPOOL_ABOVE,
+        directory: str | None = None,
+        listen: Listening = nobody,
+    ) -> None:
+        self._listen: Listening | None = listen
+        self._listeners: Mapping[Hashable, Listener] = {}
         self._parts: list[bytes] = []
         self._file: IO[bytes] | None = None
         self._limit = spool_above
@@ -91,17 +127,32 @@ class BodyWriter:
     def write(self, chunk: bytes) -> None:
         """Add a piece; moves to a file when the limit is passed."""
         self.size += len(chunk)
+        for listener in self._listeners.values():
+            listener.update(chunk)
         if self._file is not None:
             self._file.write(chunk)
             return
         self._parts.append(chunk)
+        if self._listen is not None and self.size > min(self._limit, LISTEN_ABOVE):
+            self._begin_to_listen(self._listen)
         if self.size > self._limit:
             self._file = tempfile.TemporaryFile(dir=self._directory, prefix="millrace-")  # noqa: SIM115
             self._file.writelines(self._parts)
             self._parts = []
 
+    def _begin_to_listen(self, listen: Listening) -> None:
+        self._listen, self._listeners = None, listen()
+        for listener in self._listeners.values():
+            for part in self._parts:
+                listener.update(part)
+
     def finish(self) -> Body:
         """The body as it is now; the writer is spent."""
+        body = self._whole()
+        body.heard.update((key, each.result()) for key, each in self._listeners.items())
+        return body
+
+    def _whole(self) -> Body:
         if self._file is not None:
             self._file.flush()
             spool, self._file = self._file, None

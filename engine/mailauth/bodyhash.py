@@ -1,7 +1,9 @@
 """The body's hash for DKIM, while the body streams by.
 
 RFC 6376 §3.4.3 (simple), §3.4.4 (relaxed), §3.7 (what is hashed), §3.5 (`l=`).
-Linear in the body's size whatever it holds: a line of a million blanks too.
+Linear in the body's size whatever it holds: a line of a million blanks too.  Large bodies are
+hashed as they arrive (`listeners`), and no body twice for the same wish: DKIM, ARC and our own
+signing share what was heard.
 
 Fails: never.
 """
@@ -9,8 +11,10 @@ Fails: never.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Literal, NamedTuple
+
+from millrace.engine.mail.message import Body, Listener
 
 Canonicalization = Literal["simple", "relaxed"]
 _FLUSH = 1 << 14  # empty lines written at once
@@ -67,6 +71,10 @@ class BodyHash:
             self._write(b"\r\n")  # an empty body is CRLF in simple, nothing in relaxed
         return self._hash.digest()
 
+    def result(self) -> Hashed:
+        """Digest and size, at the end."""
+        return Hashed(self.digest(), self.size)
+
     def _write_empty_lines(self) -> None:
         while self._empty_lines:
             count = min(self._empty_lines, _FLUSH)
@@ -116,4 +124,18 @@ def hash_body(chunks: Iterable[bytes], wanted: Iterable[BodyHashing]) -> dict[Bo
     for chunk in chunks:
         for each in running.values():
             each.update(chunk)
-    return {wish: Hashed(each.digest(), each.size) for wish, each in running.items()}
+    return {wish: each.result() for wish, each in running.items()}
+
+
+def listeners(wanted: Iterable[BodyHashing]) -> Mapping[Hashable, Listener]:
+    """Running hashes that hear a body while it arrives."""
+    return {wish: BodyHash(wish) for wish in wanted}
+
+
+def hashed(body: Body, wanted: Iterable[BodyHashing]) -> dict[BodyHashing, Hashed]:
+    """The hashes of a body; only those that nobody has made yet are made."""
+    wishes = set(wanted)
+    missing = wishes.difference(body.heard)
+    for wish, made in (hash_body(body.chunks(), missing) if missing else {}).items():
+        body.heard[wish] = made
+    return {wish: found for wish in wishes if isinstance(found := body.heard[wish], Hashed)}

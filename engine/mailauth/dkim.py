@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -179,6 +180,16 @@ def _wish(tags: Mapping[bytes, bytes]) -> BodyHashing:
     return BodyHashing(
         cast("Canonicalization", body.decode()), "sha256", None if length is None else int(length)
     )
+
+
+def wishes(headers: Headers) -> set[BodyHashing]:
+    """The body hashes that the signatures will ask for, before anything else is judged."""
+    found = set()
+    for entry in headers.all(b"dkim-signature")[:SIGNATURES_MAX]:
+        with contextlib.suppress(dkim.util.InvalidTagValueList, _Refused):
+            if len(entry.value) <= SIGNATURE_OCTETS and not _BLANKS.search(entry.value):
+                found.add(_wish(dkim.util.parse_tag_value(entry.value)))
+    return found
 
 
 async def judge(

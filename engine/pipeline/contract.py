@@ -6,6 +6,9 @@ What `run` asks for says when the filter runs, after whom, and what it may touch
 it returns is its fact.  A return type `Finding[F]` may carry advice and edits; a bare
 fact cannot, so nobody has to wait for its answer.
 
+A filter that must read the whole body may have a second method, `listeners(self, headers)`:
+what shall hear a large body while it arrives, by the key under which `body.heard` keeps it.
+
 Fails: `contract` raises ValueError for a signature that cannot be kept.
 """
 
@@ -76,12 +79,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a filter asks for and gives; `advises` when it can do more than state a fact."""
+    """What a filter asks for and gives; `advises` when it can do more than state a fact.
+
+    `waits` for the world; `listens` to large bodies while they arrive.
+    """
 
     asks: tuple[Ask, ...]
     gives: type | None
     advises: bool
     waits: bool
+    listens: bool = False
 
     @property
     def facts(self) -> tuple[Ask, ...]:
@@ -117,7 +124,8 @@ def contract(cls: Hashable) -> Contract:
             raise ValueError(f"run() asks for '{bare}'; every ask is a parameter of its own")
     asks = tuple(_ask(parameter.name, hints.get(parameter.name)) for parameter in parameters)
     gives, advises = _gives(returned)
-    return Contract(asks, gives, advises, inspect.iscoroutinefunction(run))
+    waits, listens = inspect.iscoroutinefunction(run), callable(getattr(cls, "listeners", None))
+    return Contract(asks, gives, advises, waits, listens)
 
 
 def _ask(name: str, hint: Any) -> Ask:  # noqa: ANN401 - an annotation, of any kind

@@ -7,18 +7,23 @@ chose by `on_error`.  A filter that is past its time is cancelled.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.mail.finding import Fact, Finding
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import Listener
 from millrace.engine.mail.trace import Run, RunState
 from millrace.engine.mail.verdict import PASS, Because, Verdict, strictest
 from millrace.engine.pipeline.plan import Node
 from millrace.engine.policy.judge import Term
 from millrace.engine.policy.rules import DEFAULT_REPLIES
+
+_log = logging.getLogger("millrace.filters")
 
 
 @dataclass(slots=True)
@@ -93,6 +98,17 @@ async def run_waiting_node(
     except Exception as error:  # the same wall
         state, found = "failed", _failed(node, error)
     _conclude(node, scope, state, found, began)
+
+
+def listeners(nodes: Iterable[Node], headers: Headers) -> dict[Hashable, Listener]:
+    """Who wants to hear the body while it arrives; a filter that fails here reads it later."""
+    found: dict[Hashable, Listener] = {}
+    for node in nodes:
+        try:
+            found |= node.filter.listeners(headers) if node.contract.listens else {}
+        except Exception:  # the same wall; the filter's run will fail by itself, and be noted
+            _log.warning("%s cannot listen to the body", node.name, exc_info=True)
+    return found
 
 
 def _arguments(node: Node, scope: Scope, ports: Mapping[str, Any]) -> dict[str, Any] | None:

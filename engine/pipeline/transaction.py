@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,13 +27,13 @@ from millrace.engine.mail.author import Author
 from millrace.engine.mail.edits import Edit, Edited, edited
 from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.headers import Headers
-from millrace.engine.mail.message import Message
+from millrace.engine.mail.message import Listener, Message
 from millrace.engine.mail.session import Helo, Login, Peer, Session, Tls
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.trace import Run
 from millrace.engine.mail.verdict import PASS, Verdict
 from millrace.engine.pipeline.plan import Node, Plan, Step
-from millrace.engine.pipeline.run import Scope, run_node, run_waiting_node
+from millrace.engine.pipeline.run import Scope, listeners, run_node, run_waiting_node
 from millrace.engine.policy import judge
 from millrace.engine.policy.decision import Decision, RecipientDecision
 from millrace.engine.ports import Clock
@@ -94,6 +94,10 @@ class Transaction:
     def recipients(self) -> tuple[Recipient, ...]:
         """Those that were not refused."""
         return tuple(self._taken)
+
+    def listeners(self, headers: Headers) -> Mapping[Hashable, Listener]:
+        """Who wants to hear the body of the present mail while it arrives."""
+        return listeners(self._plan.nodes, headers)
 
     # --- the visit
 

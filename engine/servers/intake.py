@@ -1,7 +1,7 @@
 """Intake: the octets of a mail become a Message while they arrive.
 
 RFC 5322 §2.1.  The header section is kept in memory until its end is there, the body
-goes to a BodyWriter, which moves large ones to disk.
+goes to a BodyWriter, which moves large ones to disk and lets listeners hear them.
 
 Fails: `write` raises ProtocolError for a header section above 1 MiB, OSError when the
 spool's disk is full.
@@ -9,24 +9,30 @@ spool's disk is full.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
+
 from millrace.engine.errors import ProtocolError
 from millrace.engine.mail.headers import Headers, parse
-from millrace.engine.mail.message import SPOOL_ABOVE, BodyWriter, Message
+from millrace.engine.mail.message import SPOOL_ABOVE, BodyWriter, Listener, Message, nobody
 
 HEAD_MAX = 1 << 20
+Listen = Callable[[Headers], Mapping[Hashable, Listener]]
 _BLANK = b"\r\n\r\n"
 
 
 class Intake:
     """One mail; `write` its pieces, then `finish`."""
 
-    __slots__ = ("_body", "_head", "_headers", "_separator")
+    __slots__ = ("_body", "_head", "_headers", "_listen", "_separator")
 
-    def __init__(self, spool_above: int = SPOOL_ABOVE) -> None:
+    def __init__(
+        self, spool_above: int = SPOOL_ABOVE, listen: Listen = lambda _headers: nobody()
+    ) -> None:
+        self._listen = listen
         self._head = bytearray()
         self._headers: Headers | None = None
         self._separator = b""
-        self._body = BodyWriter(spool_above)
+        self._body = BodyWriter(spool_above, listen=self._listeners)
 
     def write(self, chunk: bytes) -> None:
         """Add a piece, CRLF line ends, cut anywhere."""
@@ -45,6 +51,9 @@ class Intake:
         if self._headers is None:
             self._split()
         return Message(self._headers or Headers(), self._body.finish(), self._separator)
+
+    def _listeners(self) -> Mapping[Hashable, Listener]:
+        return self._listen(self._headers or Headers())
 
     def _split(self) -> None:
         head = bytes(self._head)

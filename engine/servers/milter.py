@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.edits import RemoveRecipient
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.headers import Headers
-from millrace.engine.mail.message import BodyWriter, Message
+from millrace.engine.mail.message import BodyWriter, Listener, Message
 from millrace.engine.mail.session import Helo, Login, Peer, Tls
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action, Because, Reply, Verdict
@@ -104,7 +104,7 @@ class MilterFrontEnd:
         self._fields: list[tuple[bytes, bytes]] = []
         self._section: Headers | None = None
         self._octets = 0
-        self._body = BodyWriter(self._bounds.spool_above)
+        self._body = BodyWriter(self._bounds.spool_above, listen=self._listeners)
         self._dropped: list[Address] = []
         self._owed: Sequence[wire.Message] = ()  # a refusal that nobody waited for yet
         self._begun = False
@@ -141,6 +141,9 @@ class MilterFrontEnd:
             self._owed = self._owed or (_TOO_LARGE,)
         else:
             self._body.write(data)
+
+    def _listeners(self) -> Mapping[Hashable, Listener]:
+        return self._transaction.listeners(self._headers())
 
     # --- what is answered
 

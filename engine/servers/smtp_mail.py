@@ -154,7 +154,7 @@ class Conversation:
         """DATA."""
         # yes was said to recipients that a rule discards, and nobody else is left
         self._discards = self._discards or not self._tx.recipients
-        self._intake = Intake(self._house.spool_above)
+        self._intake = Intake(self._house.spool_above, self._tx.listeners)
         return None
 
     def data(self, chunk: bytes) -> None:

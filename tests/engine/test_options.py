@@ -95,7 +95,7 @@ def test_options_are_the_fields_that_a_file_may_set():
     assert options_of(Wish) == (
         Option("needed", str, "what is needed", options_of(Wish)[0].default, True),
         Option("size", Octets, "how large", 5, False),
-        Option("names", tuple[str, ...], "", ("a",), False),
+        Option("names", tuple[str, ...], "", ("a",), False, computed=True),
     )
 
 

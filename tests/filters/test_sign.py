@@ -40,7 +40,7 @@ def sign(ring: KeyRing, raw: bytes = MAIL) -> tuple[Finding[Signed], bytes]:
     """The finding, and the mail with its edits."""
     envelope = Envelope("1", Sender(Address("a", "a.example")), (Recipient(Address("b", "b.c")),))
     message = Message.parse(raw)
-    found = asyncio.run(SignDkim().run(Edited(envelope, message), ring, CLOCK))
+    found = SignDkim().run(Edited(envelope, message), ring, CLOCK)
     return found, bytes(edited(envelope, message, found.edits).message)
 
 

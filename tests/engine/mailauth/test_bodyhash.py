@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from millrace.engine.mailauth.bodyhash import BodyHash, BodyHashing, hash_body
+from millrace.engine.mail.message import Body, BodyWriter
+from millrace.engine.mailauth.bodyhash import BodyHash, BodyHashing, hash_body, hashed, listeners
 
 PIECES = [b"\r\n", b"\r", b"\n", b" ", b"\t", b"a", b"bc", b"  ", b" \r\n", b"\r\n\r\n"]
 BODIES = st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join)
@@ -78,3 +79,33 @@ def test_no_octets_pile_up_between_pieces(kind, octets):
         running.update(octets * 1000)
         held = sum(len(getattr(running, name)) for name in ("_tail",))
         assert held <= (2 if kind == "relaxed" else 1)  # so each octet is looked at once
+
+
+def heard(chunks: list[bytes], wish: BodyHashing) -> Body:
+    writer = BodyWriter(listen=lambda: listeners([wish]))
+    for chunk in chunks:
+        writer.write(chunk)
+    return writer.finish()
+
+
+def test_a_large_body_is_hashed_while_it_arrives_and_not_read_again() -> None:
+    wish = BodyHashing("relaxed", "sha256")
+    chunks = [b"a  line \t\r\n" * 5000] * 30
+    body = heard(chunks, wish)
+    assert body.heard[wish] == hash_body([b"".join(chunks)], [wish])[wish]
+    spoilt = Body(b"another body")  # whoever reads it again would get another hash
+    spoilt.heard.update(body.heard)
+    assert hashed(spoilt, [wish]) == {wish: body.heard[wish]}
+
+
+def test_a_small_body_is_not_listened_to() -> None:
+    assert heard([b"small\r\n"] * 10, BodyHashing("simple", "sha256")).heard == {}
+
+
+def test_two_verifiers_hash_a_body_once() -> None:
+    wish, other = BodyHashing("relaxed", "sha256"), BodyHashing("simple", "sha256")
+    body = Body(b"a  b\r\n")
+    first = hashed(body, [wish])
+    assert set(body.heard) == {wish}
+    assert hashed(body, [wish, other])[wish] is first[wish]
+    assert set(body.heard) == {wish, other}

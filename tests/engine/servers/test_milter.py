@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar
 
-from fakes import ManualClock, plan_of
+from fakes import ManualClock, plan_of, uses
 
+from millrace.engine.mail.finding import Fact
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import Listener, Message
 from millrace.engine.mail.verdict import Reply
+from millrace.engine.mailauth.bodyhash import BodyHashing, hash_body, listeners
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.policy.decision import Decision
 from millrace.engine.servers.milter import Bounds, MilterFrontEnd
@@ -53,3 +58,37 @@ def test_a_mail_below_the_limit_is_taken_and_recorded_once() -> None:
     answers, records = talk(*ENVELOPE, wire.BodyChunk(b"x" * 60), wire.EndOfMessage())
     assert answers[-1] == (wire.Answer.ACCEPT,)
     assert [record.verdict.action.word for record in records] == ["pass"]
+
+
+class Heard(Fact):
+    """A fact."""
+
+
+class Listen:
+    """Wants a running hash, and notes what was heard when the mail is whole."""
+
+    bodies: ClassVar[list[dict[object, object]]] = []
+
+    def listeners(self, headers: Headers) -> Mapping[Hashable, Listener]:
+        wish = BodyHashing("simple", "sha256", len(headers.all(b"Subject")))
+        return listeners([wish])
+
+    def run(self, message: Message) -> Heard:
+        self.bodies.append(dict(message.body.heard))
+        return Heard()
+
+
+def test_a_large_body_is_heard_while_the_mta_sends_it() -> None:
+    serving = Serving(plan_of(uses("listen"), listen=Listen), dict, ManualClock(), lambda _: None)
+    front = MilterFrontEnd(serving, "x", Bounds())
+    chunks = [wire.BodyChunk(b"x" * 60_000)] * 6
+    head = (wire.Header(b"Subject", b" a"), wire.EndOfHeaders())
+
+    async def go() -> None:
+        for event in (*ENVELOPE, *head, *chunks, wire.EndOfMessage()):
+            if not front.note(event):
+                await front.take(event)
+
+    asyncio.run(go())
+    wish = BodyHashing("simple", "sha256", 1)
+    assert Listen.bodies == [hash_body([b"x" * 360_000], [wish])]
