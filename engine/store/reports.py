@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ create table if not exists received (
     id integer primary key, organization text not null, report text not null, domain text not null,
     begun integer not null, ended integer not null, taken real not null, content blob not null,
     unique (organization, report, domain));
+create table if not exists identity (one integer primary key check (one = 1), name text not null);
 create index if not exists received_domain on received (domain, ended);
 """
 Key = tuple[int, str, bytes]  # day, policy domain, an observation as JSON
@@ -158,6 +160,14 @@ class ReportStore:
 
     # --- what we sent
 
+    def identity(self) -> str:
+        """A word that is this store's alone: two hosts' reports must not bear the same id."""
+        with self._using(write=True) as database:
+            database.execute(
+                "insert or ignore into identity values (1, ?)", (secrets.token_hex(8),)
+            )
+            return str(database.execute("select name from identity").fetchone()[0])
+
     def claim(self, day: int, domain: str, destination: str, now: float) -> str:
         """Take it upon us to send one report to one address; "" or why not.
 
@@ -204,7 +214,7 @@ class ReportStore:
     def take(self, report: Report, now: float) -> bool:
         """Keep a report; False when it was here before."""
         with self._using(write=True) as database:
-            database.execute("delete from received where ended < ?", (now - KEEP_RECEIVED_S,))
+            database.execute("delete from received where taken < ?", (now - KEEP_RECEIVED_S,))
             if _one(database, "select count(*) from received") >= RECEIVED_MAX:
                 raise Unavailable(self._what, f"holds {RECEIVED_MAX} reports and takes no more")
             added = database.execute(
@@ -213,6 +223,12 @@ class ReportStore:
                  now, _encode(report)),
             )  # fmt: skip
             return added.rowcount > 0
+
+    def latest(self, domain: str) -> int:
+        """When the last report about a domain ends, Unix seconds; 0 without any."""
+        with self._using() as database:
+            sql = "select coalesce(max(ended), 0) from received where domain = ?"
+            return _one(database, sql, (domain,))
 
     def reports(self, domain: str, since: float) -> Iterator[Report]:
         """The reports about a domain, or one below it, that end after a moment."""

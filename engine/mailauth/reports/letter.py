@@ -14,7 +14,7 @@ import email.utils
 from dataclasses import dataclass
 
 from millrace.engine.mailauth.reports.aggregate import Report, clean
-from millrace.engine.mailauth.reports.writer import file_name
+from millrace.engine.mailauth.reports.writer import file_name, name_of
 
 GENERATOR = "Millrace"
 _TEXT = """This is a DMARC aggregate report about {domain},
@@ -61,7 +61,7 @@ def compose(packed: Packed, submitter: Submitter, to: str, now: float) -> bytes:
         f"To: {to}",
         f"Date: {email.utils.formatdate(now)}",
         f"Message-ID: <{report.id}@{submitter.domain}>",
-        f"Subject: Report Domain: {report.published.domain}",
+        f"Subject: Report Domain: {name_of(report.published.domain)}",
         f" Submitter: {submitter.domain}",
         f" Report-ID: <{report.id}>",
         "Auto-Submitted: auto-generated",

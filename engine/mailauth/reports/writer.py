@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape
 
@@ -28,6 +29,7 @@ from millrace.engine.mailauth.reports.aggregate import (
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
 WORD_MAX = 255
 NOTE_MAX = 500
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 SIGNATURES_MAX = 100  # of one row; RFC 9990 §3.1.3
 
 
@@ -51,7 +53,12 @@ def to_gzip(xml: bytes) -> bytes:
 def file_name(receiver: str, report: Report) -> str:
     """The attachment's name.  RFC 9990 §3.5.2."""
     parts = (receiver, report.published.domain, report.begin, report.end, report.id)
-    return "!".join(str(part) for part in parts) + ".xml.gz"
+    return "!".join(name_of(str(part)) for part in parts) + ".xml.gz"
+
+
+def name_of(text: str) -> str:
+    """A domain or id as file names and header fields may bear it; strangers chose it."""
+    return _UNSAFE.sub("_", text[:WORD_MAX])
 
 
 def _element(indent: int, name: str, text: str, limit: int = WORD_MAX) -> str:
