@@ -6,13 +6,13 @@ RFC 7208.  Asks the DNS; a failure of it is the result "temperror", never an err
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from millrace.engine.mail.envelope import Sender
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Helo, Peer
 from millrace.engine.mailauth import spf
-from millrace.engine.ports import Dns
+from millrace.engine.ports import Clock, Dns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Spf(Fact):
 
     `scope` is the identity that was checked, `domain` its domain, `term` what matched;
     `explanation` is the domain owner's own text for a fail, and hostile like all text.
+    `helo` is the result for the HELO name, "" where it was not checked.
     """
 
     result: spf.SpfResult
@@ -29,14 +30,31 @@ class Spf(Fact):
     term: str = ""
     reason: str = ""
     explanation: str = ""
+    helo: Literal[spf.SpfResult, ""] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckSpf:
     """Check MAIL FROM, or HELO for the null sender (RFC 7208 §2.4)."""
 
-    async def run(self, peer: Peer, helo: Helo | None, sender: Sender, dns: Dns) -> Spf:
-        found = await spf.check(peer.ip, str(sender), sender.domain, helo.name if helo else "", dns)
+    helo: Annotated[bool, "check the HELO name also where there is a sender (RFC 7208 §2.3)"] = (
+        False
+    )
+
+    async def run(
+        self, peer: Peer, helo: Helo | None, sender: Sender, dns: Dns, clock: Clock
+    ) -> Spf:
+        name, now = helo.name if helo else "", clock.now()
+        found = await spf.check(peer.ip, str(sender), sender.domain, name, dns, now=now)
+        greeted: Literal[spf.SpfResult, ""] = found.result if found.scope == "helo" else ""
+        if self.helo and found.scope == "mfrom":
+            greeted = (await spf.check(peer.ip, "", "", name, dns, now=now)).result
         return Spf(
-            found.result, found.scope, found.domain, found.term, found.reason, found.explanation
+            found.result,
+            found.scope,
+            found.domain,
+            found.term,
+            found.reason,
+            found.explanation,
+            greeted,
         )

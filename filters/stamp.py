@@ -15,8 +15,9 @@ from millrace.engine.mail.edits import Edit, InsertHeader, RemoveHeader
 from millrace.engine.mail.envelope import Envelope
 from millrace.engine.mail.finding import Finding
 from millrace.engine.mail.headers import Headers
-from millrace.engine.mail.session import Login
+from millrace.engine.mail.session import Helo, Login, Peer
 from millrace.engine.mail.verdict import Action, Verdict
+from millrace.engine.mailauth import receivedspf
 from millrace.engine.mailauth.results import Method, claimed_id, written
 from millrace.filters.arc import Arc
 from millrace.filters.dkim import Dkim
@@ -37,9 +38,12 @@ class Stamp:
     )
     spam_headers: Annotated[bool, "add X-Spam-Status, X-Spam-Score, X-Spam-Flag"] = False
     trace_header: Annotated[bool, "add X-Millrace: action, rule and id"] = False
+    received_spf: Annotated[bool, "add Received-SPF (RFC 7208 §9.1)"] = False
 
     def run(
         self,
+        peer: Peer,
+        helo: Helo | None,
         verdict: Verdict,
         envelope: Envelope,
         headers: Headers,
@@ -58,6 +62,10 @@ class Stamp:
             edits.append(InsertHeader("X-Millrace", words))
         if self.spam_headers:
             edits += _spam_headers(verdict, spam)
+        if self.received_spf and spf is not None:
+            greeted = helo.name if helo else ""
+            told = _received_spf(self.authserv_id, peer, greeted, envelope, spf)
+            edits.append(InsertHeader(receivedspf.FIELD, told))
         edits.append(InsertHeader(FIELD, written(self.authserv_id, methods)))
         return Finding(edits=tuple(edits))
 
@@ -101,6 +109,19 @@ def _methods(
     if dmarc is not None:
         about = (("header", "from", dmarc.domain), ("policy", "dmarc", dmarc.policy))
         yield Method("dmarc", dmarc.result, about, _reason(dmarc.result, dmarc.reason))
+
+
+def _received_spf(ours: str, peer: Peer, helo: str, envelope: Envelope, spf: Spf) -> str:
+    pairs = {
+        "receiver": ours,
+        "client-ip": peer.ip,
+        "identity": "mailfrom" if spf.scope == "mfrom" else "helo",
+        "envelope-from": str(envelope.sender),
+        "helo": helo,
+        "mechanism": spf.term,
+        "problem": spf.reason if spf.result in ("temperror", "permerror") else "",
+    }
+    return receivedspf.written(spf.result, f"{ours}: {spf.reason}", pairs)
 
 
 def _reason(result: str, reason: str) -> str:

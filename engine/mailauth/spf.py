@@ -1,9 +1,22 @@
 """SPF: may this peer send for this domain?
 
-RFC 7208.  pyspf is the evaluator; its look-ups come through our DNS port.  It is run
-again and again, each time with more answers at hand: what it misses is noted, asked
-for together, and the next round goes further.  Names that the answers point to
+RFC 7208, RFC 8616 §4.  pyspf is the evaluator; its look-ups come through our DNS port.
+It is run again and again, each time with more answers at hand: what it misses is noted,
+asked for together, and the next round goes further.  Names that the answers point to
 (`include:`, `redirect=`) are asked ahead, so that two rounds are usual.
+
+Where pyspf departs from them, its walk through the terms is replaced here:
+  - modifier names are compared case aside; unknown ones may repeat, and ask nothing (§6);
+  - `redirect=` counts as a look-up when it is followed, not when it stands there (§4.6.4);
+  - the explanation is asked for after a fail only, and its macros count nothing (§6.2);
+  - DNS trouble makes `ptr` skip a name and `%{p}` "unknown"; it is no temperror (§5.5, §7.3);
+  - `%{p}` prefers the domain that is under check, also inside an include (§7.3);
+  - macros: `R`, `%{d0}`, strange delimiters, and rest behind them are judged; parts are
+    joined by dots whatever they were split at; long names lose as many labels as must go,
+    and explanations none (§7.1, §7.3);
+  - octets that are not visible ASCII are a syntax error in every term (§4.6.1, §7.1);
+  - a record that includes itself is wrong when that term is reached, not before (§4.6);
+  - a quoted local part may hold "@"; one that is not ASCII matches no macro (RFC 8616 §4).
 
 At most ten terms that look up and two void look-ups (§4.6.4) are pyspf's own count;
 rounds and record sizes are bounded here, since a record is its owner's choice.
@@ -23,6 +36,7 @@ from typing import Any, Literal, cast
 
 import spf as pyspf
 
+from millrace.engine.mailauth import spfrecord
 from millrace.engine.mailauth.domains import ascii_domain
 from millrace.engine.ports import Answer, Dns, Question, RecordType
 
@@ -32,6 +46,8 @@ QUESTIONS_MAX = 64  # more than RFC 7208 lets one check ask, counting MX and PTR
 RECORD_MAX = 4096  # octets; 60 KB of unknown modifiers would cost 300 ms
 _AHEAD = re.compile(rb"(?:^|\s)[+?~-]?(?:include:|redirect=)([A-Za-z0-9._-]+)(?=\s|$)", re.I)
 _AHEAD_MAX = 11
+NAMES_MAX = 10  # of a PTR answer, RFC 7208 §4.6.4
+EXPLANATION_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,19 @@ class Outcome:
     explanation: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One check: who asks for whom, names in A-labels."""
+
+    ip: str
+    local: str
+    domain: str
+    helo: str
+    receiver: str
+    scope: Literal["mfrom", "helo"]
+    now: float
+
+
 class _Missing(Exception):
     """An answer is not at hand yet."""
 
@@ -53,10 +82,118 @@ class _Missing(Exception):
 class _Query(pyspf.query):  # type: ignore[misc]
     """pyspf over answers that are at hand; what is not, is noted in `missing`."""
 
-    def __init__(self, ip: str, sender: str, helo: str, receiver: str) -> None:
-        super().__init__(i=ip, s=sender, h=helo, receiver=receiver or None)
-        self.answers: dict[Question, Answer] = {}
+    def __init__(self, asked: _Asked, answers: dict[Question, Answer]) -> None:
+        super().__init__(i=asked.ip, s="x@x", h=asked.helo, receiver=asked.receiver or None)
+        self.l, self.o, self.d = asked.local, asked.domain, asked.domain
+        self.s, self.t = f"{self.l}@{self.o}", str(int(asked.now))
+        self.answers = answers
         self.missing: list[Question] = []
+        self.explain, self.explainer = "", ""
+
+    def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
+        """Walk through one record; the explanation waits for the end."""
+        if spf is None:
+            return "none", 250, ""
+        try:
+            record = spfrecord.parse(spf)
+        except ValueError as error:
+            raise pyspf.PermError(str(error)) from None
+        if not recursion:
+            self.explain, self.explainer = record.explain, self.d
+        for mechanism in record.mechanisms:
+            if self._matches(mechanism, recursion):
+                if not recursion:
+                    self.mechanism = mechanism.text
+                return mechanism.result, 250, ""
+        target = self._name(record.redirect) if record.redirect else None
+        if target is None:
+            return "neutral", 250, ""
+        self.check_lookups()
+        found = self.dns_spf(target)
+        if not found:
+            raise pyspf.PermError(f"redirect={target}, which has no SPF record")
+        answer: tuple[str, int, str] = self.check1(found, target, recursion)
+        return answer
+
+    def _matches(self, mechanism: spfrecord.Mechanism, recursion: int) -> bool:
+        name, prefix = mechanism.name, mechanism.prefix6 if self.v == "ip6" else mechanism.prefix4
+        if name in ("all", "ip4", "ip6"):
+            ours = name == ("ip6" if self.v == "ip6" else "ip4")
+            return name == "all" or (ours and self.cidrmatch([mechanism.network], prefix))
+        self.check_lookups()
+        domain = self._name(mechanism.domain or "%{d}")
+        if domain is None:
+            return False
+        if name == "include":
+            return self._includes(domain, recursion)
+        if name == "exists":
+            return bool(self.dns(domain, "A"))
+        if name == "ptr":
+            suffix = domain.lower()
+            return any(n == suffix or n.endswith("." + suffix) for n in self.validated_ptrs())
+        hosts = [domain] if name == "a" else self._exchanges(domain)
+        self._need(*((host, self.A) for host in hosts))
+        return any(self.cidrmatch(self.dns(host, self.A), prefix) for host in hosts)
+
+    def _includes(self, domain: str, recursion: int) -> bool:
+        found = self.dns_spf(domain)
+        if not found:
+            raise pyspf.PermError(f"include:{domain}, which has no SPF record")
+        return bool(self.check1(found, domain, recursion + 1)[0] == "pass")
+
+    def _exchanges(self, domain: str) -> list[str]:
+        found = sorted(self.dns(domain, "MX"))
+        if len(found) > pyspf.MAX_MX:
+            raise pyspf.PermError(f"{domain} has more than {pyspf.MAX_MX} MX records")
+        return [host for _, host in found if host.rstrip(".")]
+
+    def validated_ptrs(self) -> list[str]:
+        """The peer's names that lead back to it; trouble leaves a name out (RFC 7208 §5.5)."""
+        pointer = self.ipaddr.reverse_pointer
+        names = self._or_nothing(pointer, "PTR")[:NAMES_MAX]
+        names = [str(name).rstrip(".").lower() for name in names]
+        self._need(*((name, self.A) for name in names))
+        full = self.ipaddr.max_prefixlen
+        return [n for n in names if self.cidrmatch(self._or_nothing(n, self.A), full)]
+
+    def _or_nothing(self, name: str, kind: str) -> list[Any]:
+        try:
+            return self.dns(name, kind)
+        except pyspf.TempError:
+            return []
+
+    def _name(self, spec: str) -> str | None:
+        """A domain-spec as a name; None where it can match nothing (RFC 8616 §4)."""
+        if not self.l.isascii() and spfrecord.uses(spec, "sl"):
+            return None
+        return spfrecord.shortened(spfrecord.expanded(spec, self._value))
+
+    def _value(self, letter: str) -> str:
+        return self._preferred() if letter == "p" else str(getattr(self, letter))
+
+    def _preferred(self) -> str:
+        names, domain = self.validated_ptrs(), self.d.lower()
+        below = [name for name in names if name.endswith("." + domain)]
+        return domain if domain in names else [*below, *names, "unknown"][0]
+
+    def explanation(self) -> str:
+        """The owner's text for a fail, expanded; "" where there is none that can be shown."""
+        self.d, self.void_lookups = self.explainer, -QUESTIONS_MAX  # nothing counts any more
+        name = self._name(self.explain) if self.explain else None
+        texts = self.dns(name, "TXT", ignore_void=True) if name else []
+        text = texts[0][0].decode("ascii", "replace") if len(texts) == 1 else ""
+        if not spfrecord.explains(text):
+            return ""
+        shown = spfrecord.expanded(text, self._value)
+        return shown[:EXPLANATION_MAX] if shown.isascii() and shown.isprintable() else ""
+
+    def _need(self, *questions: tuple[str, str]) -> None:
+        """Note everything that a term will ask, so that one round fetches it."""
+        wanted = [(ascii_domain(name), cast("RecordType", kind)) for name, kind in questions]
+        unknown = [q for q in wanted if q[0] and q not in self.answers]
+        if unknown:
+            self.missing += unknown
+            raise _Missing
 
     def dns(
         self,
@@ -113,67 +250,70 @@ def _as_pyspf(answer: Answer, qtype: str) -> list[Any]:
 
 
 async def check(
-    ip: str, sender: str, domain: str, helo: str, dns: Dns, receiver: str = ""
+    ip: str, sender: str, domain: str, helo: str, dns: Dns, receiver: str = "", now: float = 0.0
 ) -> Outcome:
     """Check MAIL FROM, or HELO where the sender is null (RFC 7208 §2.4).
 
-    `sender` is the whole address, "" for the null sender; `domain` its domain.
+    `sender` is the whole address, "" for the null sender; `domain` its domain; `now` is Unix
+    time in seconds, for `%{t}`.
     """
     scope: Literal["mfrom", "helo"] = "mfrom" if sender else "helo"
     shown = ascii_domain(domain if sender else helo)
+    ip = _numeric(ip)
     # RFC 7208 §4.3: a malformed name, a single label or an address literal has no policy
     if not ip or "." not in shown or shown[0] == "[":
         reason = "no peer address" if not ip else f"{domain or helo or '(nothing)'} is no domain"
         return Outcome("none", scope, domain if sender else helo, "", reason)
-    local = sender.rpartition("@")[0] if sender else ""
+    local = sender.rpartition("@")[0] or "postmaster"  # RFC 7208 §4.3
     greeting = ascii_domain(helo) or "unknown"
-    said = f"{local}@{shown}" if sender else ""
-    return await _driven(ip, said, shown if not sender else greeting, scope, shown, dns, receiver)
+    return await _driven(_Asked(ip, local, shown, greeting, receiver, scope, now), dns)
 
 
-async def _driven(
-    ip: str,
-    sender: str,
-    helo: str,
-    scope: Literal["mfrom", "helo"],
-    domain: str,
-    dns: Dns,
-    receiver: str,
-) -> Outcome:
+def _numeric(ip: str) -> str:
+    """The peer's address without its zone, "" where it is none."""
+    try:
+        return str(ipaddress.ip_address(ip.partition("%")[0]))
+    except ValueError:
+        return ""
+
+
+async def _driven(asked: _Asked, dns: Dns) -> Outcome:
     answers: dict[Question, Answer] = {}
-    await _learn(dns, [(domain, "TXT")], answers)
+    await _learn(dns, [(asked.domain, "TXT")], answers)
     for _ in range(ROUNDS_MAX):
-        query = _Query(ip, sender, helo, receiver)
-        query.answers = answers
-        outcome = _evaluated(query, scope, domain)
+        query = _Query(asked, answers)
+        outcome = _evaluated(query, asked)
         if outcome is not None:
             return outcome
         if len(answers) > QUESTIONS_MAX:
-            return Outcome("permerror", scope, domain, "", "asks for too many look-ups")
+            return _permerror(asked, "asks for too many look-ups")
         await _learn(dns, query.missing, answers)
-    return Outcome("permerror", scope, domain, "", "asks for too many rounds of look-ups")
+    return _permerror(asked, "asks for too many rounds of look-ups")
 
 
-def _evaluated(query: _Query, scope: Literal["mfrom", "helo"], domain: str) -> Outcome | None:
-    """One round; None when an answer was missing (`exp=` hides our signal, so look at the list)."""
+def _permerror(asked: _Asked, reason: str) -> Outcome:
+    return Outcome("permerror", asked.scope, asked.domain, "", reason)
+
+
+def _evaluated(query: _Query, asked: _Asked) -> Outcome | None:
+    """One round; None when an answer was missing."""
     try:
         result, _, text = query.check()
+        explanation = _explained(query) if result == "fail" else ""
     except _Missing:
         return None
-    except (pyspf.TempError, pyspf.PermError) as error:
-        if query.missing:
-            return None
-        word: SpfResult = "temperror" if isinstance(error, pyspf.TempError) else "permerror"
-        return Outcome(word, scope, domain, "", str(error))
     except (ValueError, TypeError, IndexError, AttributeError, AssertionError, KeyError) as error:
-        if query.missing:
-            return None
-        return Outcome("permerror", scope, domain, "", f"cannot be evaluated: {error}")
-    if query.missing:
-        return None
-    term = str(getattr(query, "mechanism", None) or "")
-    explanation = text if result == "fail" and not text.startswith("SPF ") else ""
-    return Outcome(result, scope, domain, term, _reason(result, term, text, domain), explanation)
+        return None if query.missing else _permerror(asked, f"cannot be evaluated: {error}")
+    term = str(query.mechanism or "")
+    reason = _reason(result, term, text, asked.domain)
+    return Outcome(result, asked.scope, asked.domain, term, reason, explanation)
+
+
+def _explained(query: _Query) -> str:
+    try:
+        return query.explanation()
+    except (pyspf.TempError, pyspf.PermError):
+        return ""  # RFC 7208 §6.2: as if there were no exp=
 
 
 def _reason(result: str, term: str, text: str, domain: str) -> str:

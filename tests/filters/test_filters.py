@@ -53,6 +53,11 @@ SPF = FakeDns(
 )
 
 
+def checked(who, **options):
+    filter_ = CheckSpf(**options)
+    return asyncio.run(filter_.run(PEER, Helo("mx.example"), sender(who), SPF, ManualClock()))
+
+
 @pytest.mark.parametrize(
     ("who", "result", "scope", "domain"),
     [
@@ -66,8 +71,21 @@ SPF = FakeDns(
     ],
 )
 def test_spf_says_whether_the_peer_may_send(who, result, scope, domain):
-    found = asyncio.run(CheckSpf().run(PEER, Helo("mx.example"), sender(who), SPF))
+    found = checked(who)
     assert (found.result, found.scope, found.domain) == (result, scope, domain)
+
+
+@pytest.mark.parametrize(
+    ("who", "also", "result", "helo"),
+    [
+        ("a@fail.example", True, "fail", "pass"),
+        ("a@fail.example", False, "fail", ""),
+        ("", False, "pass", "pass"),
+    ],
+)
+def test_spf_tells_of_the_greeting_beside_the_sender_where_asked(who, also, result, helo):
+    found = checked(who, helo=also)
+    assert (found.result, found.helo) == (result, helo)
 
 
 # --- dkim (the signatures themselves are held by tests of engine/mailauth)
@@ -266,7 +284,9 @@ TAGGED = Verdict(Action.TAG, because=Because("spam-maybe"), score=5.25)
 def stamped(stamp=OURS, raw=b"", verdict=TAGGED, **facts):
     asks = dict.fromkeys(("login", "spf", "dkim", "arc", "dmarc", "spam"))
     headers = Message.parse(raw + b"\r\n").headers
-    return stamp.run(verdict, ENVELOPE, headers, **{**asks, **facts}).edits
+    return stamp.run(
+        PEER, Helo("mx.b.example"), verdict, ENVELOPE, headers, **{**asks, **facts}
+    ).edits
 
 
 def test_stamp_writes_every_result_on_top():
@@ -310,6 +330,21 @@ def test_stamp_removes_what_claims_to_be_ours_from_the_last_to_the_first():
     ]
     kept = [edit for edit in stamped(Stamp("mx.example"), raw) if isinstance(edit, RemoveHeader)]
     assert RemoveHeader("X-Spam-Flag", 1) not in kept
+
+
+def test_stamp_adds_the_spf_result_as_a_field_of_its_own_when_asked():
+    fact = Spf("permerror", "mfrom", "b.example", "", 'odd"; term\r\nX-Evil: (1)')
+    told = {e.name: e.value for e in stamped(Stamp("mx.example", received_spf=True), spf=fact)}
+    assert told["Received-SPF"].split("\n\t") == [
+        'permerror (mx.example: odd"; term??X-Evil: 1)',
+        "receiver=mx.example;",
+        "client-ip=192.0.2.7;",
+        "identity=mailfrom;",
+        'envelope-from="a@b.example";',
+        "helo=mx.b.example;",
+        'problem="odd\\"; term??X-Evil: (1)"',
+    ]
+    assert "Received-SPF" not in {e.name for e in stamped(Stamp("mx.example"), spf=fact)}
 
 
 def test_stamp_adds_score_and_trace_when_asked():
