@@ -134,11 +134,14 @@ def _text(value: bytes | None) -> str:
 
 def _validate(tags: Mapping[bytes, bytes], now: float) -> None:
     """RFC 6376 §6.1.1, in its order; times are held against the given clock."""
-    timeless = {key: value for key, value in tags.items() if key not in (b"t", b"x")}
+    ours = {key: value for key, value in tags.items() if key not in (b"t", b"x", b"q")}
     try:
-        dkim.validate_signature_fields(timeless)
+        dkim.validate_signature_fields(ours)
     except (dkim.DKIMException, ValueError, IndexError, TypeError) as error:
         raise _Refused("permerror", str(error)) from None
+    methods = {method.strip() for method in tags.get(b"q", b"dns/txt").split(b":")}
+    if not methods & {b"dns/txt", b"dns"}:
+        raise _Refused("permerror", "the key is not asked for by DNS (q=)")
     if tags[b"h"].count(b":") >= NAMES_MAX:
         raise _Refused("permerror", f"h= names more than {NAMES_MAX} fields")
     names = {name.strip().lower() for name in tags[b"h"].split(b":")}

@@ -65,11 +65,11 @@ def read_key(record: bytes) -> Key:
     tags = _tags(record)
     if tags.get(b"p", b"missing").strip() == b"":
         raise Revoked("key revoked")
-    public, bits = _public(record, tags)
-    flags = {flag.strip() for flag in tags.get(b"t", b"").split(b":")}
     services = {word.strip() for word in tags.get(b"s", b"*").split(b":")}
     if not services & {b"*", b"email"}:
         raise ValueError("key is not for mail (s=)")
+    public, bits = _public(record, tags)
+    flags = {flag.strip() for flag in tags.get(b"t", b"").split(b":")}
     hashes = (word.strip().decode("ascii", "replace") for word in tags.get(b"h", b"").split(b":"))
     kind = "rsa" if isinstance(public, rsa.RSAPublicKey) else "ed25519"
     allowed = frozenset(filter(None, hashes))
@@ -92,8 +92,10 @@ def _public(
     if tags.get(b"k", b"rsa") not in (b"rsa", b"ed25519"):
         raise ValueError("unknown key type (k=)")
     try:
-        # the service tag is judged above; dkimpy would let some of it through
+        # the service tag is judged by now; dkimpy reads it otherwise, and gives nothing at all
         public, bits, kind, _ = dkim.evaluate_pk("key", record)
+        if public is None:
+            raise ValueError("dkimpy finds no use for it")
     except (dkim.DKIMException, ValueError, TypeError, IndexError, KeyError) as error:
         raise ValueError(f"key cannot be read: {error}") from None
     if kind == b"ed25519":

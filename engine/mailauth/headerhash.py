@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from millrace.engine.mail.headers import Field, Headers
 
 _TABS = bytes.maketrans(b"\t", b" ")
-_B_TAG = re.compile(rb"((?:^|[;\s])b[ \t\r\n]*=)[^;]*")
+_B_TAG = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 
 
 def relaxed(entry: Field) -> bytes:
