@@ -54,7 +54,7 @@ class Stamp:
         dmarc: Dmarc | None,
         spam: Spam | None,
     ) -> Finding:  # type: ignore[type-arg]
-        methods = tuple(_methods(envelope, login, spf, dkim, arc, dmarc))
+        found = tuple(methods(envelope, helo, login, spf, dkim, arc, dmarc))
         edits: list[Edit] = list(self._forged(headers))
         if self.trace_header:
             rule = verdict.because.rule if verdict.because else "-"
@@ -66,7 +66,7 @@ class Stamp:
             greeted = helo.name if helo else ""
             told = _received_spf(self.authserv_id, peer, greeted, envelope, spf)
             edits.append(InsertHeader(receivedspf.FIELD, told))
-        edits.append(InsertHeader(FIELD, written(self.authserv_id, methods)))
+        edits.append(InsertHeader(FIELD, written(self.authserv_id, found)))
         return Finding(edits=tuple(edits))
 
     def _forged(self, headers: Headers) -> Iterator[Edit]:
@@ -81,20 +81,24 @@ class Stamp:
                 yield RemoveHeader(name.decode(), index)
 
 
-def _methods(
+def methods(
     envelope: Envelope,
+    helo: Helo | None,
     login: Login | None,
     spf: Spf | None,
     dkim: Dkim | None,
     arc: Arc | None,
     dmarc: Dmarc | None,
 ) -> Iterator[Method]:
+    """The results of all that was checked, in the words of RFC 8601."""
     if login is not None:
         yield Method("auth", "pass", (("smtp", "auth", login.user),))
     if spf is not None:
         named = str(envelope.sender) if spf.scope == "mfrom" else spf.domain
         who = ("smtp", "mailfrom" if spf.scope == "mfrom" else "helo", named)
         yield Method("spf", spf.result, (who,), _reason(spf.result, spf.reason))
+    if spf is not None and spf.scope == "mfrom" and spf.helo:
+        yield Method("spf", spf.helo, (("smtp", "helo", helo.name if helo else ""),))
     if dkim is not None and not dkim.signatures:
         yield Method("dkim", dkim.result)
     for signature in dkim.signatures if dkim is not None else ():
@@ -102,6 +106,7 @@ def _methods(
             ("header", "d", signature.domain),
             ("header", "s", signature.selector),
             ("header", "a", signature.algorithm),
+            ("header", "b", signature.mark),  # tells two of one domain apart, RFC 6008
         )
         yield Method("dkim", signature.result, found, _reason(signature.result, signature.reason))
     if arc is not None and arc.result != "none":

@@ -39,6 +39,7 @@ SIGNATURE_OCTETS = 8192
 BLANKS_MAX = 200  # in a row; `h=` with 20,000 of them costs dkimpy half a second
 NAMES_MAX = 200  # in h=
 FIELDS_MAX = 1000
+MARK = 8  # characters of b=, RFC 6008 §4
 CLOCK_LEEWAY = 36000.0  # seconds that a signer's clock may be ahead
 _BLANK = re.compile(rb"[ \t\r\n]+")
 _BLANKS = re.compile(rb"[ \t\r\n]{%d}" % BLANKS_MAX)
@@ -58,7 +59,7 @@ class Signature:
     """One signature, judged.  `testing` is the key's t=y.
 
     `covers` is the signed part of the body in octets (`l=`), -1 for all of it; `appended`
-    says that there is more body than was signed.
+    says that there is more body than was signed.  `mark` is how `b=` begins (RFC 6008).
     """
 
     result: DkimResult
@@ -71,6 +72,7 @@ class Signature:
     covers: int = -1
     appended: bool = False
     testing: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _read(entry: Field, now: float) -> Unjudged:
         _text(tags.get(b"s")),
         _text(tags.get(b"a")),
         identity=_text(tags.get(b"i")),
+        mark=_text(_BLANK.sub(b"", tags.get(b"b", b""))[:MARK]),
     )
     try:
         wish = _wish(tags)
