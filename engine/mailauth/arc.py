@@ -143,11 +143,15 @@ def _tags(kind: bytes, field: Field) -> dict[bytes, bytes]:
     name = kind.decode()
     try:
         tags: dict[bytes, bytes] = dkim.util.parse_tag_value(field.value)
-        dkim.validate_signature_fields(tags, list(_RULES[kind]), True)
+        # dkimpy would hold times against its own clock, and ARC knows no expiry
+        timeless = {key: value for key, value in tags.items() if key not in (b"t", b"x")}
+        dkim.validate_signature_fields(timeless, list(_RULES[kind]), True)
     except (dkim.util.InvalidTagValueList, dkim.DKIMException) as error:
         raise _Broken(f"{name}: {error}") from None
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise _Broken(f"{name} cannot be read: {error}") from None
+    if not tags.get(b"t", b"0").isdigit():
+        raise _Broken(f"{name}: t= is no time")
     if tags[b"a"] != b"rsa-sha256":
         raise _Broken(f"{name} by {_text(tags[b'a'])}")  # RFC 8617 §4.1.3, RFC 8301 §3.1
     return tags

@@ -1,4 +1,4 @@
-"""ARC sealing: hand a mail on with what we found, signed, and the chain closed over it.
+"""ARC sealing: hand a mail on with what we found, and the chain closed over it.
 
 RFC 8617 §5.1.  One set: our results (AAR), a signature over the mail (AMS), a seal over all
 sets (AS).  `cv=` is what we ourselves found of the chain as it came.  A chain that fails is
