@@ -39,7 +39,7 @@ from millrace.engine.store.noting import Noting
 from millrace.engine.store.reports import ReportStore
 from millrace.engine.telemetry.journal import Journal
 from millrace.engine.telemetry.log import Troubles, log_decision
-from millrace.engine.telemetry.metrics import CONTENT_TYPE, CacheCounters, Metrics
+from millrace.engine.telemetry.metrics import CONTENT_TYPE, DnsSeen, Metrics
 from millrace.engine.wire.smtp import Limits
 
 _log = logging.getLogger("millrace.app")
@@ -87,7 +87,7 @@ class App:
             ports, clock = self.services.ports, self.services.clock
             self.serving[name] = Serving(plan, ports, clock, self._decided)
         self._show_plans()
-        self.metrics.watch(self._dns_counters, self._connections)
+        self.metrics.watch(self._dns_seen, self._connections)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self.stop, 0)  # a door that cannot open closes the others
             for each in self.settings.listener:
@@ -146,9 +146,12 @@ class App:
         store = ReportStore(self.settings.at(chosen.path), chosen.keep)
         return Noting(store, self.services.clock, chosen.address)
 
-    def _dns_counters(self) -> tuple[CacheCounters, int]:
+    def _dns_seen(self) -> DnsSeen | None:
         dns = self.services.dns
-        return (dns.counters, len(dns)) if dns is not None else (_NoCounters(), 0)
+        if dns is None:
+            return None
+        servers = {each.name: each.counters for each in self.services.upstreams}
+        return DnsSeen(dns.counters, len(dns), dns.octets, servers)
 
     def _connections(self) -> dict[str, int]:
         return {f"{d.kind} {d.listener.address}": d.listener.connections for d in self.doors}
@@ -250,10 +253,6 @@ class App:
         if self._draining:
             return "stopping"
         return "degraded" if any(health.trouble for health in services) else "ready"
-
-
-class _NoCounters:
-    hits = misses = joined = failures = evicted = 0
 
 
 def _trouble(health: Health) -> dict[str, str]:

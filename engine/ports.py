@@ -19,7 +19,7 @@ from millrace.engine.mail.message import Message
 from millrace.engine.mail.score import Score
 from millrace.engine.mail.verdict import Reply
 
-RecordType = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "NS"]
+RecordType = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "NS", "SOA", "TLSA"]
 Question = tuple[str, RecordType]
 AnswerStatus = Literal["found", "nodata", "nxdomain", "servfail", "timeout", "badname"]
 
@@ -28,13 +28,16 @@ AnswerStatus = Literal["found", "nodata", "nxdomain", "servfail", "timeout", "ba
 class Answer:
     """What the DNS said.  NXDOMAIN, no data, SERVFAIL and time-out are four different answers.
 
-    `records`: A, AAAA, PTR, CNAME, NS: text; TXT: bytes, strings joined; MX: (preference, host).
-    `ttl` in seconds.
+    `records`: A, AAAA, PTR, CNAME, NS: text; TXT: bytes, strings joined; MX: (preference, host);
+    SOA: (server, mailbox, serial, refresh, retry, expire, minimum); TLSA: (usage, selector,
+    matching, octets).  `ttl` in seconds, that of an absence too; 0 when it is not told.
+    `secure`: a resolver that we trust has validated it (DNSSEC, AD).
     """
 
     status: AnswerStatus
     records: tuple[object, ...] = ()
     ttl: int = 0
+    secure: bool = False
 
     @property
     def failed(self) -> bool:

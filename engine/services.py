@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from millrace.engine.errors import Fault, Misconfigured, Unavailable
+from millrace.engine.net import upstream
 from millrace.engine.net.clamd import ClamdScanner
 from millrace.engine.net.dns import BudgetedDns, CachedDns, Resolver
+from millrace.engine.net.resolver import StubResolver
 from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.plans import nodes_by_port
@@ -71,7 +73,8 @@ class Services:
         plans = list(plans)
         asked = {port for plan in plans for node in plan.nodes for _, port in node.ports}
         if "dns" in asked and self.dns is None:
-            self.dns = CachedDns(self.resolver(), time.monotonic)
+            bounds = (self.settings.dns.cache_entries, self.settings.dns.cache_size)
+            self.dns = CachedDns(self.resolver(), time.monotonic, *bounds)
         if "state" in asked and self.state is None:
             self.state = open_state(self.settings)
         if "store" in asked and self.store is None:
@@ -95,9 +98,24 @@ class Services:
         dns = self.settings.dns
         if dns.zone is not None:
             return ZoneDns.load(self.settings.at(dns.zone))
-        from millrace.engine.net.ares import AresResolver  # 20 ms that `--dns` runs are spared
+        return self._stub()
 
-        return AresResolver(dns.servers, dns.timeout, dns.tries)
+    @property
+    def upstreams(self) -> Sequence[upstream.Upstream]:
+        """The name servers that are asked, with their counters; none when a file answers."""
+        resolver = self.dns.resolver if self.dns is not None else None
+        return resolver.upstreams if isinstance(resolver, StubResolver) else ()
+
+    def _stub(self) -> StubResolver:
+        """Our own resolver; resolv.conf's options count where the operator said nothing."""
+        dns, chosen = self.settings.dns, self.settings.origins
+        host = upstream.of_host() if not dns.servers else upstream.Host(dns.servers)
+        timeout, tries = float(dns.timeout), dns.tries
+        if chosen.get("dns.timeout", "default") == "default":
+            timeout = host.timeout or timeout
+        if chosen.get("dns.tries", "default") == "default":
+            tries = host.attempts or tries
+        return StubResolver(host.servers, timeout, tries, trusted=dns.trusted)
 
     def ports(self) -> dict[str, Any]:
         """What the filters of one mail may touch."""

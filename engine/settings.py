@@ -53,11 +53,20 @@ class Http:
 class Dns:
     """Look-ups."""
 
-    servers: Annotated[tuple[str, ...], "address, address:port; none: those of this host"] = ()
-    timeout: Annotated[Seconds, "for one try"] = Seconds(2.0)
-    tries: Annotated[int, "how often a server is asked"] = 2
+    servers: Annotated[
+        tuple[str, ...], "address, address:port or [v6]:port; none: those of this host"
+    ] = ()
+    timeout: Annotated[Seconds, "for one try; unset: as /etc/resolv.conf says, or 2s"] = Seconds(
+        2.0
+    )
+    tries: Annotated[int, "how often a server is asked; unset: as /etc/resolv.conf says, or 2"] = 2
+    trusted: Annotated[bool, "believe the servers' DNSSEC bit (AD) though none is on loopback"] = (
+        False
+    )
     zone: Annotated[Path | None, "answer all from this file, and ask nobody"] = None
     budget: Annotated[int, "questions that one mail may ask"] = 200
+    cache_entries: Annotated[int, "answers that are kept"] = 50_000
+    cache_size: Annotated[Octets, "about the memory that they may take"] = Octets(32 << 20)
 
 
 @dataclass(frozen=True, slots=True)

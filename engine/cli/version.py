@@ -7,7 +7,16 @@ import platform
 
 import click
 
-_SHOWN = ("dkimpy", "pyspf", "authres", "aiodns", "cryptography", "redis", "clamd", "scikit-learn")
+_SHOWN = (
+    "dkimpy",
+    "pyspf",
+    "authres",
+    "dnspython",
+    "cryptography",
+    "redis",
+    "clamd",
+    "scikit-learn",
+)
 
 
 @click.command()

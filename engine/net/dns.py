@@ -3,9 +3,10 @@
 RFC 2308 (negative answers), RFC 8767 is not used: stale answers are not served.
 One cache for each worker; the local resolver is the shared one.
 
-TTLs are clamped (30 s to 1 h), absence is kept a minute, failure five seconds.  Who asks
-what another is already asking waits for that answer.  The cache is bounded in entries;
-the eldest go first.
+TTLs are clamped (30 s to 1 h); an absence is kept as long as the zone's SOA says (5 s to
+15 min), a minute when it does not say; a failure five seconds.  Who asks what another is
+already asking waits for that answer.  The cache is bounded in entries and in octets (an
+estimate); the eldest go first.
 
 Fails: never; failures are answers ("servfail", "timeout").
 """
@@ -21,8 +22,11 @@ from millrace.engine.mailauth.domains import ascii_domain
 from millrace.engine.ports import Answer, Question, RecordType
 
 TTL_FLOOR, TTL_CEILING = 30.0, 3600.0
-ABSENT_TTL, FAILED_TTL = 60.0, 5.0
+ABSENT_FLOOR, ABSENT_TTL, ABSENT_CEILING = 5.0, 60.0, 900.0
+FAILED_TTL = 5.0
 ENTRIES_MAX = 50_000
+OCTETS_MAX = 32 << 20
+_ENTRY, _RECORD = 420, 90  # octets of an entry with its key, and of a record; measured, CPython
 BUDGET_LOOKUPS = 200  # questions of one mail; SPF alone may ask 11 names with 10 hosts each
 BUDGET_SECONDS = 15.0
 
@@ -50,6 +54,8 @@ class DnsCounters:
     joined: int = 0
     failures: int = 0
     evicted: int = 0
+    failed: dict[str, int] = field(default_factory=lambda: {"servfail": 0, "timeout": 0})
+    seconds: float = 0.0  # that look-ups took, those side by side each
 
 
 @dataclass(slots=True)
@@ -59,7 +65,9 @@ class CachedDns:
     resolver: Resolver
     monotonic: Callable[[], float]
     entries_max: int = ENTRIES_MAX
+    octets_max: int = OCTETS_MAX
     counters: DnsCounters = field(default_factory=DnsCounters)
+    octets: int = 0
     _entries: dict[Question, tuple[float, Answer]] = field(default_factory=dict)
     _flights: dict[Question, asyncio.Task[Answer]] = field(default_factory=dict)
 
@@ -90,25 +98,41 @@ class CachedDns:
         return await asyncio.shield(flight)
 
     async def _fly(self, question: Question) -> Answer:
+        began = self.monotonic()
         try:
             answer = await self.resolver.lookup(*question)
             self._keep(question, answer)
             return answer
         finally:
+            self.counters.seconds += self.monotonic() - began
             del self._flights[question]
 
     def _keep(self, question: Question, answer: Answer) -> None:
         if answer.failed:
             self.counters.failures += 1
-        if len(self._entries) >= self.entries_max:
-            self._evict()
-        self._entries.pop(question, None)
-        self._entries[question] = (self.monotonic() + lifetime(answer), answer)
+            self.counters.failed[answer.status] += 1
+        self._drop(question)
+        needed = weight(question, answer)
+        if len(self._entries) >= self.entries_max or self.octets + needed > self.octets_max:
+            self._evict(needed)
+        if needed <= self.octets_max:
+            self._entries[question] = (self.monotonic() + lifetime(answer), answer)
+            self.octets += needed
 
-    def _evict(self) -> None:
-        for question in list(self._entries)[: max(self.entries_max // 16, 1)]:
-            del self._entries[question]
-            self.counters.evicted += 1
+    def _drop(self, question: Question) -> bool:
+        entry = self._entries.pop(question, None)
+        if entry is not None:
+            self.octets -= weight(question, entry[1])
+        return entry is not None
+
+    def _evict(self, needed: int) -> None:
+        """Make room for a sixteenth of the whole, so that this is not done for each answer."""
+        entries = self.entries_max - max(self.entries_max // 16, 1)
+        octets = max(self.octets_max - self.octets_max // 16 - needed, 0)
+        for question in list(self._entries):
+            if len(self._entries) <= entries and self.octets <= octets:
+                return
+            self.counters.evicted += self._drop(question)
 
     async def close(self) -> None:
         """End look-ups under way, and the resolver."""
@@ -122,9 +146,17 @@ def lifetime(answer: Answer) -> float:
     """How long an answer is kept, in seconds."""
     if answer.failed:
         return FAILED_TTL
-    if answer.status != "found":
+    if answer.status == "found":
+        return min(max(float(answer.ttl), TTL_FLOOR), TTL_CEILING)
+    if not answer.ttl:
         return ABSENT_TTL
-    return min(max(float(answer.ttl), TTL_FLOOR), TTL_CEILING)
+    return min(max(float(answer.ttl), ABSENT_FLOOR), ABSENT_CEILING)
+
+
+def weight(question: Question, answer: Answer) -> int:
+    """About how many octets of memory an answer takes."""
+    texts = sum(len(each) for each in answer.records if isinstance(each, (bytes, str)))
+    return _ENTRY + len(question[0]) + _RECORD * len(answer.records) + texts
 
 
 @dataclass(slots=True)

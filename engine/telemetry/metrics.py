@@ -7,7 +7,8 @@ than counting.  Names end in their unit; `docs` of each metric are its help text
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,6 +30,27 @@ class CacheCounters(Protocol):
     joined: int
     failures: int
     evicted: int
+    failed: dict[str, int]
+    seconds: float
+
+
+class ServerCounters(Protocol):
+    """What became of the questions to one name server."""
+
+    outcomes: dict[str, int]
+    failovers: int
+    unwanted: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSeen:
+    """What a scrape sees of the DNS; `octets` is the cache's size, `servers` are by address."""
+
+    counters: CacheCounters
+    entries: int
+    octets: int
+    servers: Mapping[str, ServerCounters]
 
 
 class Metrics:
@@ -107,11 +129,9 @@ class Metrics:
         self._reloads.labels(result).inc()
 
     def watch(
-        self,
-        dns: Callable[[], tuple[CacheCounters, int]],
-        connections: Callable[[], dict[str, int]],
+        self, dns: Callable[[], DnsSeen | None], connections: Callable[[], dict[str, int]]
     ) -> None:
-        """Read the DNS cache's counters and the listeners' connections at each scrape."""
+        """Read the DNS's counters and the listeners' connections at each scrape."""
         self.registry.register(_Watched(dns, connections))
 
     def page(self) -> bytes:
@@ -121,25 +141,54 @@ class Metrics:
 
 class _Watched(Collector):
     def __init__(
-        self,
-        dns: Callable[[], tuple[CacheCounters, int]],
-        connections: Callable[[], dict[str, int]],
+        self, dns: Callable[[], DnsSeen | None], connections: Callable[[], dict[str, int]]
     ) -> None:
         self._dns, self._connections = dns, connections
 
     def collect(self) -> Iterator[Metric]:
         """One scrape."""
-        counters, entries = self._dns()
-        answers = CounterMetricFamily(
-            "millrace_dns_answers", "Answers, by where they came from", labels=("source",)
-        )
-        for source in ("hits", "misses", "joined", "failures", "evicted"):
-            answers.add_metric((source,), getattr(counters, source))
-        yield answers
-        yield GaugeMetricFamily("millrace_dns_entries", "Cached answers", value=entries)
+        seen = self._dns()
+        if seen is not None:
+            yield from _cache(seen)
+            yield from _servers(seen.servers)
         open_ = GaugeMetricFamily(
             "millrace_connections", "Open connections, by listener", labels=("listener",)
         )
         for listener, count in self._connections().items():
             open_.add_metric((listener,), count)
         yield open_
+
+
+def _cache(seen: DnsSeen) -> Iterator[Metric]:
+    answers = CounterMetricFamily(
+        "millrace_dns_answers", "Answers, by where they came from", labels=("source",)
+    )
+    for source in ("hits", "misses", "joined", "failures", "evicted"):
+        answers.add_metric((source,), getattr(seen.counters, source))
+    failed = CounterMetricFamily(
+        "millrace_dns_failures", "Look-ups that failed, by how", labels=("status",)
+    )
+    for status, count in seen.counters.failed.items():
+        failed.add_metric((status,), count)
+    yield from (answers, failed)
+    yield CounterMetricFamily(
+        "millrace_dns_seconds", "Seconds that look-ups took", value=seen.counters.seconds
+    )
+    yield GaugeMetricFamily("millrace_dns_entries", "Cached answers", value=seen.entries)
+    yield GaugeMetricFamily(
+        "millrace_dns_bytes", "About the memory of the cached answers", value=seen.octets
+    )
+
+
+def _servers(servers: Mapping[str, ServerCounters]) -> Iterator[Metric]:
+    names = ("server", "outcome")
+    queries = CounterMetricFamily("millrace_dns_queries", "Questions to a server", labels=names)
+    seconds = CounterMetricFamily(
+        "millrace_dns_query_seconds", "Seconds that a server took", labels=names[:1]
+    )
+    for server, counters in servers.items():
+        told = {**counters.outcomes, "failover": counters.failovers, "unwanted": counters.unwanted}
+        for outcome, count in told.items():
+            queries.add_metric((server, outcome), count)
+        seconds.add_metric((server,), counters.seconds)
+    yield from (queries, seconds)

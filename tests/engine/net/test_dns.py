@@ -7,6 +7,8 @@ import pytest
 from fakes import ManualClock
 
 from millrace.engine.net.dns import (
+    ABSENT_CEILING,
+    ABSENT_FLOOR,
     ABSENT_TTL,
     FAILED_TTL,
     TTL_CEILING,
@@ -58,7 +60,9 @@ def cache_of(**more):
         (Answer("found", (), 300), 300.0),
         (Answer("found", (), 0), TTL_FLOOR),
         (Answer("found", (), 10**9), TTL_CEILING),
-        (Answer("nxdomain", (), 9999), ABSENT_TTL),
+        (Answer("nxdomain", (), 9999), ABSENT_CEILING),
+        (Answer("nodata", (), 120), 120.0),
+        (Answer("nodata", (), 1), ABSENT_FLOOR),
         (Answer("nodata"), ABSENT_TTL),
         (Answer("badname"), ABSENT_TTL),
         (Answer("servfail"), FAILED_TTL),
@@ -110,6 +114,43 @@ def test_eldest_answers_go_when_there_are_too_many():
     assert cache.known(("n0.example", "A")) is None
     assert cache.known(("n39.example", "A")) is not None
     assert cache.counters.evicted == len(resolver.asked) - len(cache)
+
+
+def test_memory_of_the_cache_is_bounded_too():
+    texts = tuple(bytes([n]) * 4000 for n in range(3))
+    big = Answer("found", texts, 300)
+    cache, _, _ = cache_of(answers={(f"n{n}.example", "TXT"): big for n in range(40)})
+    cache.octets_max = 200_000
+
+    async def ask_many():
+        for n in range(40):
+            await cache.ask((f"n{n}.example", "TXT"))
+            await cache.ask((f"n{n}.example", "TXT"))
+            assert cache.octets <= cache.octets_max
+
+    asyncio.run(ask_many())
+    assert 10 <= len(cache) <= 16
+    assert cache.counters.evicted == 40 - len(cache)
+    assert cache.known(("n39.example", "TXT")) == big
+
+
+def test_answer_larger_than_the_cache_is_given_and_not_kept():
+    cache, _, _ = cache_of(answers={A: Answer("found", (b"x" * 1000,), 300)})
+    cache.octets_max = 800
+    assert asyncio.run(cache.ask(A)).status == "found"
+    assert (len(cache), cache.octets) == (0, 0)
+
+
+def test_failures_are_counted_by_their_kind():
+    cache, _, _ = cache_of(answers={A: Answer("servfail"), ("b.example", "A"): Answer("timeout")})
+
+    async def ask():
+        await cache.ask(A)
+        await cache.ask(("b.example", "A"))
+
+    asyncio.run(ask())
+    assert cache.counters.failed == {"servfail": 1, "timeout": 1}
+    assert cache.counters.failures == 2
 
 
 def test_closing_ends_what_is_under_way():

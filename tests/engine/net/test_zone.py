@@ -25,6 +25,8 @@ WORLD = {
     "empty.example.org": {"A": []},
     "odd.example.org": {"SRV": ["1 2 3 x"]},
     "bücher.example": {"A": ["192.0.2.10"]},
+    "_25._tcp.mx.example.org": {"TLSA": ["3 1 1 00FF"], "secure": True},
+    "zone.example.org": {"SOA": "NS.example.org. root.example.org 7 3600 600 86400 60"},
 }
 MASTER = """
 $ORIGIN example.org.
@@ -70,6 +72,17 @@ def asked(zone: ZoneDns, name: str, kind: str) -> Answer:
         ("odd.example.org", "A", "nodata", ()),
         ("nowhere.example.org", "A", "nxdomain", ()),
         ("xn--bcher-kva.example", "A", "found", ("192.0.2.10",)),
+        ("_25._tcp.mx.example.org", "TLSA", "found", ((3, 1, 1, b"\0\xff"),)),
+        ("_tcp.mx.example.org", "A", "nodata", ()),
+        ("mx.example.org", "A", "nodata", ()),
+        ("_25._tcp.nowhere.example.org", "TLSA", "nxdomain", ()),
+        ("addr.arpa", "PTR", "nxdomain", ()),
+        (
+            "zone.example.org",
+            "SOA",
+            "found",
+            (("ns.example.org", "root.example.org", 7, 3600, 600, 86400, 60),),
+        ),
     ],
 )
 def test_world_of_a_table_answers_like_the_dns(name, kind, status, records):
@@ -114,6 +127,14 @@ def test_json_file_is_known_by_its_first_character(tmp_path):
         ({"a": {"A": {"error": 5}}}, "a: error is one of timeout servfail nxdomain nodata, not 5"),
         ({"a": {"MX": ["mail"]}}, "a MX: cannot be read: ['mail']"),
         ({"a": {"MX": ["x mail"]}}, "a MX: cannot be read: ['x mail']"),
+        ({"a": {"MX": ["70000 mail"]}}, "a MX: cannot be read: ['70000 mail']"),
+        ({"a": {"A": ["192.0.2.256"]}}, "a A: cannot be read: ['192.0.2.256']"),
+        ({"a": {"AAAA": ["fe80::1%eth0"]}}, "a AAAA: cannot be read: ['fe80::1%eth0']"),
+        ({"a": {"TLSA": ["3 1"]}}, "a TLSA: cannot be read: ['3 1']"),
+        ({"a": {"TLSA": ["3 1 1 xy"]}}, "a TLSA: cannot be read: ['3 1 1 xy']"),
+        ({"a": {"SOA": ["ns root 1 2"]}}, "a SOA: cannot be read: ['ns root 1 2']"),
+        ({"a": {"PTR": [""]}}, "a PTR: cannot be read: ['']"),
+        ({"a": {"secure": "yes"}}, "a: secure is true or false, not 'yes'"),
     ],
 )
 def test_table_that_is_none_is_told_with_its_name(data, sentence):
@@ -126,8 +147,8 @@ def test_table_that_is_none_is_told_with_its_name(data, sentence):
     ("text", "words"),
     [
         ("{", "z:1:2  is not JSON: "),
-        ("a b c d", "z  is no master file: "),
-        ("\0", "z  is no master"),
+        ("a b c d", "z:1  is no master file: "),
+        ("\0", "z:1  is no master"),
     ],
 )
 def test_file_that_is_neither_is_told(tmp_path, text, words, monkeypatch):
@@ -143,3 +164,50 @@ def test_file_that_is_neither_is_told(tmp_path, text, words, monkeypatch):
 def test_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(Misconfigured, match="cannot be read"):
         ZoneDns.load(tmp_path / "none")
+
+
+def test_fault_in_a_table_is_told_with_its_line(tmp_path):
+    (tmp_path / "z.json").write_text('{"a": {"A": "192.0.2.1"},\n"b": {"A": "x"}}')
+    with pytest.raises(Misconfigured) as caught:
+        ZoneDns.load(tmp_path / "z.json")
+    assert "z.json:2  b A: cannot be read: 'x'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a IN A 192.0.2.1\nb IN A x\n", ":2  is no master file"),
+        ("a IN A 192.0.2.1\n\nb IN NONSENSE x\n", ":3  is no master file"),
+        ("$INCLUDE /etc/passwd\n", ":1  is no master file"),
+        ("$GENERATE 1-10000000 a$ A 192.0.2.1\n", ":1  is no master file"),
+        ('{"a": ' + "[" * 100_000, "  is not JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "  is not JSON"),
+    ],
+)
+def test_hostile_file_is_told_and_not_obeyed(tmp_path, text, words):
+    (tmp_path / "z").write_text(text)
+    with pytest.raises(Misconfigured) as caught:
+        ZoneDns.load(tmp_path / "z")
+    assert f"{tmp_path}/z{words}" in str(caught.value)
+
+
+def test_several_zones_stand_in_one_master_file(tmp_path):
+    soa = "IN SOA ns root 1 3600 600 86400 60"
+    (tmp_path / "z").write_text(f"a.example. {soa}\nb.example. {soa}\n")
+    zone = ZoneDns.load(tmp_path / "z")
+    assert asked(zone, "a.example", "SOA").status == "found"
+    assert asked(zone, "b.example", "SOA").records[0][6] == 60
+    assert asked(zone, "example", "A").status == "nodata"
+
+
+def test_signed_names_are_told_and_an_unsigned_alias_breaks_the_chain():
+    zone = ZoneDns.of(
+        {
+            "signed.example": {"A": "192.0.2.1", "secure": True},
+            "alias.example": {"CNAME": "signed.example"},
+            "good.example": {"CNAME": "signed.example", "secure": True},
+        }
+    )
+    secure = {n: asked(zone, f"{n}.example", "A").secure for n in ("signed", "alias", "good")}
+    assert secure == {"signed": True, "alias": False, "good": True}
+    assert asked(zone, "signed.example", "MX").secure

@@ -8,10 +8,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Peer
 from millrace.engine.net.dns import DnsCounters
-from millrace.engine.telemetry.metrics import Metrics
+from millrace.engine.net.upstream import UpstreamCounters
+from millrace.engine.telemetry.metrics import DnsSeen, Metrics
 
 ORDER = ("pipeline", "policy", "revision", "action", "rule", "filter", "state", "result")
-ORDER = (*ORDER, "source", "listener", "le")
+ORDER = (*ORDER, "source", "listener", "le", "status", "server", "outcome")
 
 
 class Seen(Fact):
@@ -66,10 +67,25 @@ def test_only_the_plans_in_force_are_shown():
 
 
 def test_cache_and_connections_are_read_at_each_scrape():
-    metrics, counters = Metrics(), DnsCounters()
-    metrics.watch(lambda: (counters, 7), lambda: {"milter": 3})
+    metrics, counters, server = Metrics(), DnsCounters(), UpstreamCounters()
+    seen = DnsSeen(counters, 7, 4096, {"127.0.0.1": server})
+    metrics.watch(lambda: seen, lambda: {"milter": 3})
     counters.hits = 5
+    counters.failed["timeout"] = 2
+    server.outcomes["tcp"] = 4
+    server.failovers, server.seconds = 1, 0.25
     found = samples(metrics)
     assert found["millrace_dns_answers_total", "hits"] == 5
+    assert found["millrace_dns_failures_total", "timeout"] == 2
     assert found["millrace_dns_entries",] == 7
+    assert found["millrace_dns_bytes",] == 4096
+    assert found["millrace_dns_queries_total", "127.0.0.1", "tcp"] == 4
+    assert found["millrace_dns_queries_total", "127.0.0.1", "failover"] == 1
+    assert found["millrace_dns_query_seconds_total", "127.0.0.1"] == 0.25
     assert found["millrace_connections", "milter"] == 3
+
+
+def test_plan_that_asks_no_dns_shows_none():
+    metrics = Metrics()
+    metrics.watch(lambda: None, dict)
+    assert not any(name.startswith("millrace_dns") for name, *_ in samples(metrics))
