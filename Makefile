@@ -25,7 +25,7 @@ run: install
 	@$(BIN)/millrace run --demo
 
 servers:
-	@contrib/install-servers
+	@VENV="$(VENV)" contrib/install-servers
 
 check: install
 	@$(BIN)/ruff format --check .

@@ -149,7 +149,7 @@ class Round:
             return Outcome(packed, to.address, "again", "the relay is away")
         state = self.store.claim(day, domain, to.address, self.now)
         if state:
-            return Outcome(packed, to.address, _CLAIMED[state])
+            return Outcome(packed, to.address, _CLAIMED[state], _EARLIER.get(state, ""))
         status, note = "again", "interrupted"
         try:
             status, note = await self._hand_over(self.hop, packed, to.address)
@@ -173,6 +173,7 @@ class Round:
         return ("refused" if code >= 500 else "again"), str(delivery.reply)
 
 
+_EARLIER = {"refused": "in an earlier run", "sending": "another run is at it"}
 _CLAIMED: dict[str, Status] = {"sent": "already sent", "refused": "refused", "sending": "again"}
 
 
