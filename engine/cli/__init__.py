@@ -27,6 +27,7 @@ COMMANDS = {
     "archive": "archive:archive",
     "model": "model:model",
     "dkim": "dkim:dkim",
+    "domain": "domain:domain",
     "dmarc": "dmarc:dmarc",
     "config": "config:config",
     "version": "version:version",
