@@ -30,6 +30,7 @@ from millrace.engine.mailauth.suffixes import Suffixes, read
 from millrace.engine.ports import Dns
 from millrace.filters.dkim import Dkim
 from millrace.filters.spf import Spf
+from millrace.filters.upstream import Upstream
 
 AUTHORS_MAX = 4  # domains of one From that are evaluated
 
@@ -76,7 +77,9 @@ class AlignDmarc:
         if self.method == "public-suffix-list":
             object.__setattr__(self, "_list", _listed(self.suffixes))
 
-    async def run(self, author: Author, spf: Spf, dkim: Dkim, dns: Dns) -> Dmarc:
+    async def run(
+        self, author: Author, spf: Spf, dkim: Dkim, dns: Dns, upstream: Upstream | None = None
+    ) -> Dmarc:
         domains = list(dict.fromkeys(address.domain for address in author.addresses))
         if not domains:
             words = f"From is {author.oddity}"
@@ -84,8 +87,12 @@ class AlignDmarc:
         if len(domains) > AUTHORS_MAX:
             words = f"From names {len(domains)} domains"
             return _fact(Evaluation("permerror", "none", domains[0], reason=words))
-        unsure = spf.result == "temperror" or dkim.result == "temperror"
-        passed = spf.domain if spf.result == "pass" else ""
+        word: str = spf.result
+        domain = spf.domain
+        if upstream is not None and upstream.spf:  # our peer is a relay that is believed
+            word, domain = upstream.spf, upstream.spf_domain
+        unsure = word == "temperror" or dkim.result == "temperror"
+        passed = domain if word == "pass" else ""
         proofs = Proofs(passed, dkim.domains, unsure)
         walker = Walker(dns, self._list)
         return _fact(strictest([await evaluate(d, proofs, dns, walker) for d in domains]))

@@ -67,7 +67,7 @@ class SealArc:
         else:
             bodies = hash_body(body.chunks(), [sealing.BODY])
         found = methods(edited.envelope, helo, login, spf, dkim, arc, dmarc)
-        results = written(self.authserv_id, tuple(found))
+        results = written(self.authserv_id, tuple(found), utf8=False)
         made = sealing.sealed(
             edited.message.headers, bodies[sealing.BODY], results, arc.result, signer, clock.now()
         )

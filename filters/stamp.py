@@ -24,6 +24,7 @@ from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import Dmarc
 from millrace.filters.spam import Spam
 from millrace.filters.spf import Spf
+from millrace.filters.upstream import Upstream
 
 FIELD = "Authentication-Results"
 OURS = (b"X-Spam-Status", b"X-Spam-Score", b"X-Spam-Flag", b"X-Millrace")
@@ -53,8 +54,11 @@ class Stamp:
         arc: Arc | None,
         dmarc: Dmarc | None,
         spam: Spam | None,
+        upstream: Upstream | None = None,
     ) -> Finding:  # type: ignore[type-arg]
-        found = tuple(methods(envelope, helo, login, spf, dkim, arc, dmarc))
+        # of a relay that is believed, SPF says nothing about the author: its own field stands
+        of_peer = None if upstream is not None and upstream.authserv_id else spf
+        found = (*_names(peer), *methods(envelope, helo, login, of_peer, dkim, arc, dmarc))
         edits: list[Edit] = list(self._forged(headers))
         if self.trace_header:
             rule = verdict.because.rule if verdict.because else "-"
@@ -62,11 +66,11 @@ class Stamp:
             edits.append(InsertHeader("X-Millrace", words))
         if self.spam_headers:
             edits += _spam_headers(verdict, spam)
-        if self.received_spf and spf is not None:
+        if self.received_spf and of_peer is not None:
             greeted = helo.name if helo else ""
-            told = _received_spf(self.authserv_id, peer, greeted, envelope, spf)
+            told = _received_spf(self.authserv_id, peer, greeted, envelope, of_peer)
             edits.append(InsertHeader(receivedspf.FIELD, told))
-        edits.append(InsertHeader(FIELD, written(self.authserv_id, found)))
+        edits.append(InsertHeader(FIELD, written(self.authserv_id, found, _utf8(envelope))))
         return Finding(edits=tuple(edits))
 
     def _forged(self, headers: Headers) -> Iterator[Edit]:
@@ -79,6 +83,15 @@ class Stamp:
         for name in OURS if self.spam_headers or self.trace_header else ():
             for index in range(len(headers.all(name)), 0, -1):
                 yield RemoveHeader(name.decode(), index)
+
+
+def _names(peer: Peer) -> Iterator[Method]:
+    if peer.ip and peer.rdns:
+        yield Method("iprev", "pass", (("policy", "iprev", peer.ip),))
+
+
+def _utf8(envelope: Envelope) -> bool:
+    return any(option.upper() == "SMTPUTF8" for option in envelope.sender.options)
 
 
 def methods(
@@ -104,6 +117,7 @@ def methods(
     for signature in dkim.signatures if dkim is not None else ():
         found = (
             ("header", "d", signature.domain),
+            ("header", "i", signature.identity),
             ("header", "s", signature.selector),
             ("header", "a", signature.algorithm),
             ("header", "b", signature.mark),  # tells two of one domain apart, RFC 6008

@@ -1,12 +1,20 @@
 """Authentication-Results: what we write is read back, and forged fields are known."""
 
+import json
+import time
+from pathlib import Path
+
 import authres
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from suites import departures
 
 from millrace.engine.mail.edits import field_of
-from millrace.engine.mailauth.results import VALUE_MAX, Method, claimed_id, written
+from millrace.engine.mailauth.results import VALUE_MAX, Method, Results, claimed_id, written
+from millrace.engine.mailauth.results import read as parsed
+
+DEPARTURES = Path(__file__).with_name("departures.toml")
 
 METHODS = (
     Method("spf", "pass", (("smtp", "mailfrom", "a@b.example"),)),
@@ -118,3 +126,80 @@ def test_claim_is_read_from_the_raw_text(value, claimed):
 @given(st.binary(max_size=80))
 def test_any_octets_claim_something_without_error(value):
     assert claimed_id(value) == claimed_id(value).lower()
+
+
+def readable(case) -> str:
+    """What is wrong with our reading of one published case, "" for nothing."""
+    value = case["header"].partition(":")[2].encode()
+    found = parsed(value)
+    if "error" in case:
+        return "" if found is None or case["error"] != "any" else f"read as {found}"
+    wanted = Results(
+        case["authserv_id"],
+        tuple(
+            Method(
+                r["method"],
+                r["result"],
+                tuple(tuple(p) for p in r["properties"]),
+                r["reason"] or "",
+            )
+            for r in case["results"]
+        ),
+    )
+    return "" if found == wanted else f"wants {wanted}, got {found}"
+
+
+@pytest.mark.data
+def test_published_cases_are_read_as_their_authors_say(shared_data, suites):
+    cases = json.loads((shared_data / "authres" / "cases.json").read_text("utf-8"))
+    wrong = {case["header"][:60]: said for case in cases if (said := readable(case))}
+    name = "Authentication-Results"
+    assert len(cases) == 41
+    suites.hold(name, len(cases), wrong, departures(DEPARTURES, name))
+
+
+TOKEN = st.text(st.sampled_from("abcXYZ019-_."), min_size=1, max_size=12).filter(
+    lambda text: text.strip(".") == text and ".." not in text
+)
+WRITTEN = st.builds(
+    Method,
+    st.sampled_from(["spf", "dkim", "dmarc", "arc", "iprev", "x-own"]),
+    st.sampled_from(["pass", "fail", "none", "temperror"]),
+    st.tuples(
+        st.tuples(st.just("smtp"), st.just("mailfrom"), st.builds("{}@{}".format, TOKEN, TOKEN))
+    ),
+    st.text(st.sampled_from("ab ,'"), max_size=12).map(lambda text: " ".join(text.split())),
+)
+
+
+@given(st.lists(WRITTEN, min_size=1, max_size=5).map(tuple))
+def test_what_we_write_we_read_back_as_it_was(methods):
+    field = field_of("Authentication-Results", written("mx.example", methods))
+    assert parsed(field.value) == Results("mx.example", methods)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("ü@bücher.example", '"?@xn--bcher-kva.example"'), ("a@b.example", "a@b.example")],
+)
+def test_mail_that_travels_in_ascii_gets_ascii(value, shown):
+    methods = (Method("spf", "fail", (("smtp", "mailfrom", value),), "für"),)
+    text = written("mx.example", methods, utf8=False)
+    assert text.endswith(f"smtp.mailfrom={shown}")
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"mx.example; " + b"spf=pass; " * 20_000,
+        b"mx.example" + b"(" * 900 + b")" * 900 + b"; none",
+        b"mx.example; spf=pass " + b" " * 9000,
+        b"",
+        b"\xff\x00; spf=pass",
+    ],
+)
+def test_fields_that_would_cost_are_not_read(value):
+    begin = time.process_time()
+    parsed(value)
+    assert time.process_time() - begin < 1
