@@ -67,8 +67,10 @@ class Stamp:
         if self.spam_headers:
             edits += _spam_headers(verdict, spam)
         if self.received_spf and of_peer is not None:
-            greeted = helo.name if helo else ""
-            told = _received_spf(self.authserv_id, peer, greeted, envelope, of_peer)
+            hop = receivedspf.Hop(self.authserv_id, peer, helo, envelope.sender)
+            told = receivedspf.told(
+                hop, of_peer.result, of_peer.scope, of_peer.term, of_peer.reason
+            )
             edits.append(InsertHeader(receivedspf.FIELD, told))
         edits.append(InsertHeader(FIELD, written(self.authserv_id, found, _utf8(envelope))))
         return Finding(edits=tuple(edits))
@@ -128,19 +130,6 @@ def methods(
     if dmarc is not None:
         about = (("header", "from", dmarc.domain), ("policy", "dmarc", dmarc.policy))
         yield Method("dmarc", dmarc.result, about, _reason(dmarc.result, dmarc.reason))
-
-
-def _received_spf(ours: str, peer: Peer, helo: str, envelope: Envelope, spf: Spf) -> str:
-    pairs = {
-        "receiver": ours,
-        "client-ip": peer.ip,
-        "identity": "mailfrom" if spf.scope == "mfrom" else "helo",
-        "envelope-from": str(envelope.sender),
-        "helo": helo,
-        "mechanism": spf.term,
-        "problem": spf.reason if spf.result in ("temperror", "permerror") else "",
-    }
-    return receivedspf.written(spf.result, f"{ours}: {spf.reason}", pairs)
 
 
 def _reason(result: str, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Upstream: what did the relay in front of us find of this mail, when it is one of ours?
+"""Upstream: what did the relay in front of us find of this mail?
 
 RFC 8601 §5.  Behind a relay our peer is not the sender, so that SPF belongs to the relay,
 which wrote its results into Authentication-Results.  They are believed when the peer is

@@ -10,11 +10,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from millrace.engine.mail.envelope import Sender
+from millrace.engine.mail.session import Helo, Peer
 
 FIELD = "Received-SPF"
 VALUE_MAX = 256
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Who receives from whom: the names that the field tells."""
+
+    receiver: str
+    peer: Peer
+    helo: Helo | None
+    sender: Sender
+
+
+def told(hop: Hop, result: str, scope: str, term: str, reason: str) -> str:
+    """The value of the field for one check; `scope` is "mfrom" or "helo"."""
+    pairs = {
+        "receiver": hop.receiver,
+        "client-ip": hop.peer.ip,
+        "identity": "mailfrom" if scope == "mfrom" else "helo",
+        "envelope-from": str(hop.sender),
+        "helo": hop.helo.name if hop.helo else "",
+        "mechanism": term,
+        "problem": reason if result in ("temperror", "permerror") else "",
+    }
+    return written(result, f"{hop.receiver}: {reason}", pairs)
 
 
 def written(result: str, comment: str, pairs: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Authentication-Results: write ours, read others', tell whose a field claims to be.
+"""Authentication-Results: write ours, read others', tell whose a field is.
 
 RFC 8601, RFC 8616 §3.  authres writes the field; it neither quotes nor checks values, so
 every value is made safe here first: a CR LF in an address would come out as a header of its
