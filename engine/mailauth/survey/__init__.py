@@ -1,4 +1,4 @@
-"""A domain's records for mail, looked at together: what is right, and what to mend.
+"""A domain's records for mail, looked at together: what to mend.
 
     line        one finding, its state, and the mending
     spf         who may send: the tree of records, what it costs, how it may be flattened

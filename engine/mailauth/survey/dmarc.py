@@ -1,4 +1,4 @@
-"""DMARC: which policy holds for a domain, and may its reports go where they should?
+"""DMARC: which policy holds for a domain, and where do its reports go?
 
 RFC 9989 §4.7 and §4.10 (tree walk), RFC 9990 §4 (reports that go elsewhere).
 """

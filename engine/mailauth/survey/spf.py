@@ -1,4 +1,4 @@
-"""SPF: who may send for a domain, what a receiver must ask for that, and how to ask less.
+"""SPF: who may send for a domain, and what must be asked to know it?
 
 RFC 7208 §4.6.4 (ten terms that look up, two void look-ups), §3.1 to §3.4 (the record).
 The whole tree is walked, whether a peer would match early or not: the worst case counts.
