@@ -53,7 +53,7 @@ class Noting:
         key = key_of(int(decision.time // DAY_S), seen)
         waiting = self._waiting
         if key not in waiting and len(waiting) >= WAITING_MAX:
-            self.lost += 1
+            self._lose(1)
             return
         waiting[key] = waiting.get(key, 0) + 1
         if self._timer is None:
@@ -90,7 +90,12 @@ class Noting:
             if key in self._waiting or len(self._waiting) < WAITING_MAX:
                 self._waiting[key] = self._waiting.get(key, 0) + count
             else:
-                self.lost += count
+                self._lose(count)
+
+    def _lose(self, count: int) -> None:
+        if not self.lost:
+            _log.error("more mails than can wait are not noted for reports: they are lost to them")
+        self.lost += count
 
     def _write(self, batch: list[dict[Key, int]]) -> Sequence[Unavailable | None]:
         """In the lane's thread."""

@@ -16,6 +16,7 @@ from millrace.engine import settings as layers
 from millrace.engine.app import App
 from millrace.engine.errors import Misconfigured
 from millrace.engine.net.endpoint import Endpoint
+from millrace.engine.store.reports import ReportStore
 
 SETTINGS = """
 profile = "production"
@@ -201,3 +202,72 @@ def test_a_door_that_cannot_open_closes_the_others(folder: Path) -> None:
     with pytest.raises(Misconfigured, match="no next hop"):
         asyncio.run(go())
     assert app.doors == []
+
+
+# --- notes for DMARC reports
+
+DMARC = """
+[[filter]]
+use = "spf"
+[[filter]]
+use = "dkim"
+[[filter]]
+use = "dmarc"
+"""
+
+
+def asked_for_reports(folder: Path) -> None:
+    """The author's domain asks for reports, and the pipeline looks at DMARC."""
+    (folder / "pipelines" / "small.toml").write_text(f'policy = "own"\n{DMARC}')
+    record = "v=DMARC1; p=none; rua=mailto:r@b.example"
+    zone = {"_dmarc.b.example": {"TXT": [record]}, "no.example": {"TXT": ["v=spf1 -all"]}}
+    (folder / "zone.json").write_text(json.dumps(zone))
+
+
+def sent_two(folder: Path) -> None:
+    async def go() -> None:
+        async with running(folder) as app:
+            for _ in range(2):
+                assert (await send(app, "a@b.example")).startswith("250")
+
+    asyncio.run(go())
+
+
+def test_mail_is_noted_for_the_domain_that_asks_for_reports(folder: Path) -> None:
+    asked_for_reports(folder)
+    sent_two(folder)
+    store = ReportStore(folder / "reports.db", create=False)
+    ((day, domain),) = store.days()
+    ((seen,), lost) = store.seen(day, domain)
+    store.close()
+    assert (domain, seen.count, lost) == ("b.example", 2, 0)
+    assert seen.observation.row.source_ip == "127.0.0.1"
+
+
+def test_nothing_is_noted_when_it_is_turned_off(folder: Path) -> None:
+    asked_for_reports(folder)
+    (folder / "millrace.toml").write_text(SETTINGS + "[reports]\nobserve = false\n")
+    sent_two(folder)
+    assert not (folder / "reports.db").exists()
+
+
+def test_store_of_reports_that_is_damaged_stops_no_mail_and_is_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked_for_reports(folder)
+    (folder / "reports.db").write_bytes(b"no database" * 999)
+
+    async def go() -> dict[str, Any]:
+        async with running(folder) as app:
+            assert (await send(app, "a@b.example")).startswith("250")
+            noting = app._noting
+            assert noting is not None
+            noting.flush()
+            assert noting._writing is not None
+            await noting._writing
+            return json.loads((await page(app, "GET /readyz"))[1])  # type: ignore[no-any-return]
+
+    told = asyncio.run(go())
+    assert told["status"] == "degraded"
+    assert "not a database" in told["services"]["reports"]["trouble"]
+    assert "mails are not noted for reports" in caplog.text

@@ -272,11 +272,12 @@ def test_zip_whose_members_overlap_is_bounded() -> None:
 
 # --- mutations
 
+SMALL = to_xml(report(rows=(Counted(ROW, 3),)))
 SEEDS = {
-    "xml": XML,
-    "gz": to_gzip(XML),
-    "zip": zipped(("r.xml", XML)),
-    "eml": mailed(to_gzip(XML)),
+    "xml": SMALL,
+    "gz": to_gzip(SMALL),
+    "zip": zipped(("r.xml", SMALL)),
+    "eml": mailed(to_gzip(SMALL)),
 }
 # fmt: off
 TOKENS = (b"<", b">", b"&", b"]]>", b"<!DOCTYPE a>", b"PK\x05\x06", b"\xff\xff\xff\xff", b"\0",
@@ -304,13 +305,14 @@ def mutated(data: bytes, seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", SEEDS)
-@settings(max_examples=2_500, deadline=1_000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=1_000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**48))
 def test_any_mutation_is_read_or_refused_in_bounded_time(kind: str, seed: int) -> None:
-    found = read(mutated(SEEDS[kind], seed))
-    assert found.kind in KINDS
-    assert bool(found.reports) == (found.kind == "aggregate")
-    assert found.reports or 0 < len(found.why) < 300
+    for each in range(seed, seed + 5):  # 10,000 in all
+        found = read(mutated(SEEDS[kind], each))
+        assert found.kind in KINDS, each
+        assert bool(found.reports) == (found.kind == "aggregate"), each
+        assert found.reports or 0 < len(found.why) < 300, each
 
 
 def test_report_of_many_rows_is_read_in_bounded_time() -> None:
