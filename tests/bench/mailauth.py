@@ -38,6 +38,7 @@ from .keys import Key, ed25519_key, rsa_key, signature
 from .report import Figure
 
 Timed = Callable[[Callable[[], Any]], float]
+CLOCK = SystemClock()
 SIZES = ((2, "2 KB"), (10, "10 KB"), (1024, "1 MB"))
 MAKERS: tuple[Callable[[random.Random], Key], ...] = (
     lambda chance: rsa_key(chance, 1024),
@@ -69,10 +70,12 @@ def _spf_figures(corpus: Corpus, timed: Timed) -> Iterator[Figure]:
         domain = mail.host.removeprefix("mail.")
         given = (Peer(mail.ip), Helo(mail.host), Sender(Address("a", domain)))
         resolver, warm = ZoneDns.of(corpus.zone), _dns(corpus.zone)
-        yield Figure(f"SPF, {told}, warm", timed(lambda g=given, d=warm: CheckSpf().run(*g, d)))  # type: ignore[misc]
+        yield Figure(
+            f"SPF, {told}, warm", timed(lambda g=given, d=warm: CheckSpf().run(*g, d, CLOCK))
+        )  # type: ignore[misc]
         yield Figure(
             f"SPF, {told}, nothing in the cache",
-            timed(lambda g=given, r=resolver: CheckSpf().run(*g, _cold(r))),  # type: ignore[misc]
+            timed(lambda g=given, r=resolver: CheckSpf().run(*g, _cold(r), CLOCK)),  # type: ignore[misc]
         )
 
 
@@ -91,13 +94,13 @@ def _verifying(size: int, told: str, key: Key, timed: Timed) -> Figure:
     domain = Domain(0, (key, key))
     head, body = _mail(domain.name, size)
     raw = signature(head, body, domain.name, key) + head + b"\r\n" + body
-    message, dns, clock = Message.parse(raw), _dns(domain.zone()), SystemClock()
+    message, dns = Message.parse(raw), _dns(domain.zone())
     record = key.record.encode()
     bits = f"-{key.secret.key_size}" if isinstance(key.secret, rsa.RSAPrivateKey) else ""
     assert dkim.verify(raw, dnsfunc=lambda *_, **__: record)
     return Figure(
         f"DKIM verify, {key.algorithm}{bits}, {told}",
-        timed(lambda: CheckDkim().run(message, dns, clock)),
+        timed(lambda: CheckDkim().run(message, dns, CLOCK)),
         beside=timed(lambda: _silent(dkim.verify(raw, dnsfunc=lambda *_, **__: record))),
         whose="dkimpy",
     )
@@ -107,7 +110,7 @@ def _signing(size: int, told: str, key: SigningKey, timed: Timed) -> Figure:
     head, body = _mail("a.example", size)
     raw = head + b"\r\n" + body
     edited = Edited(Envelope("1", Sender(None), ()), Message.parse(raw))
-    ring, clock = _Ring(key), SystemClock()
+    ring = _Ring(key)
     secret, algorithm = _for_dkimpy(key), key.algorithm.encode()
 
     def theirs() -> None:
@@ -115,7 +118,7 @@ def _signing(size: int, told: str, key: SigningKey, timed: Timed) -> Figure:
 
     return Figure(
         f"DKIM sign, {key.algorithm}, {told}",
-        timed(lambda: SignDkim().run(edited, ring, clock)),
+        timed(lambda: SignDkim().run(edited, ring, CLOCK)),
         beside=timed(theirs),
         whose="dkimpy",
     )
