@@ -127,7 +127,11 @@ class Round:
     async def _one(
         self, day: int, packed: Packed, wanted: destinations.Destination
     ) -> AsyncIterator[Outcome]:
-        answer = await destinations.check(packed.report.published.domain, wanted, self.dns)
+        domain = packed.report.published.domain
+        if self.store.state(day, domain, wanted.address) == "sent":
+            yield Outcome(packed, wanted.address, "already sent")
+            return
+        answer = await destinations.check(domain, wanted, self.dns)
         if answer.status != "agreed":
             status: Status = "again" if answer.status == "later" else "refused"
             yield Outcome(packed, wanted.address, status, answer.why)

@@ -92,6 +92,18 @@ def test_second_run_sends_nothing(store: ReportStore) -> None:
     assert len(hop.taken) == 1
 
 
+def test_what_was_sent_asks_the_dns_nothing_more(store: ReportStore) -> None:
+    go(store, FakeHop())
+    dns = FakeDns({})
+
+    async def again() -> list[Outcome]:
+        run = Round(store, TERMS, dns, FakeHop(), DAY + 90_000)
+        return [each async for each in run.reports(iter(store.days()))]
+
+    assert said(asyncio.run(again())) == [("r@b.example", "already sent")]
+    assert dns.asked == []
+
+
 def test_dry_run_sends_and_marks_nothing(store: ReportStore) -> None:
     assert said(go(store, None)) == [("r@b.example", "would send")]
     hop = FakeHop()
