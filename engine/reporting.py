@@ -25,7 +25,7 @@ from millrace.engine.mail.message import Message
 from millrace.engine.mailauth.reports import destinations, writer
 from millrace.engine.mailauth.reports.aggregate import DAY_S, Counted, Report, Row
 from millrace.engine.mailauth.reports.letter import Packed, Submitter, compose
-from millrace.engine.ports import Dns, NextHop
+from millrace.engine.ports import Clock, Dns, NextHop
 from millrace.engine.store.reports import ReportStore, Seen
 
 GRACE_S = 60.0  # after midnight: what was seen before it is written by then
@@ -110,7 +110,7 @@ class Round:
     terms: Terms
     dns: Dns
     hop: NextHop | None
-    now: float
+    clock: Clock
     away: int = 0
 
     async def reports(self, days: Iterator[tuple[int, str]]) -> AsyncIterator[Outcome]:
@@ -151,7 +151,7 @@ class Round:
             return Outcome(packed, to.address, "refused" if state == "refused" else done)
         if self.away >= AWAY_MAX:
             return Outcome(packed, to.address, "again", "the relay is away")
-        state = self.store.claim(day, domain, to.address, self.now)
+        state = self.store.claim(day, domain, to.address, self.clock.now())
         if state:
             return Outcome(packed, to.address, _CLAIMED[state], _EARLIER.get(state, ""))
         status, note = "again", "interrupted"
@@ -162,7 +162,7 @@ class Round:
         return Outcome(packed, to.address, status, note)
 
     async def _hand_over(self, hop: NextHop, packed: Packed, to: str) -> tuple[Status, str]:
-        raw = compose(packed, self.terms.submitter, to, self.now)
+        raw = compose(packed, self.terms.submitter, to, self.clock.now())
         envelope = Envelope(packed.report.id, Sender(_address(self.terms.submitter.address)),
                             (Recipient(_address(to)),))  # fmt: skip
         try:

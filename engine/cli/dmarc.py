@@ -32,7 +32,7 @@ from millrace.engine.net.dns import BudgetedDns, CachedDns
 from millrace.engine.net.endpoint import Endpoint
 from millrace.engine.net.nexthop import Patience, SmtpHop
 from millrace.engine.reporting import Outcome, Round, Terms
-from millrace.engine.services import Services
+from millrace.engine.services import Services, SystemClock
 from millrace.engine.settings import Settings
 from millrace.engine.store.reports import ReportStore
 
@@ -168,7 +168,7 @@ async def _send(
     counts: Counter[str] = Counter()
     try:
         dns = BudgetedDns(cache, LOOKUPS_MAX, float(LOOKUPS_MAX))
-        run = Round(store, terms, dns, hop, time.time())
+        run = Round(store, terms, dns, hop, SystemClock())
         async for outcome in run.reports(iter(wanted)):
             counts[outcome.status] += 1
             click.echo(json.dumps(_data(outcome)) if given["as_json"] else _line(outcome))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from dmarc_reports import DAY, PUBLISHED, SEEN, TODAY, other
-from fakes import FakeDns
+from fakes import FakeDns, ManualClock
 
 from millrace.engine import reporting
 from millrace.engine.errors import Unavailable
@@ -59,7 +59,7 @@ def store(tmp_path: Path) -> Iterator[ReportStore]:
 
 def go(store: ReportStore, hop: FakeHop | None, now: float = DAY + 90_000) -> list[Outcome]:
     async def collect() -> list[Outcome]:
-        run = Round(store, TERMS, FakeDns(ZONE), hop, now)
+        run = Round(store, TERMS, FakeDns(ZONE), hop, ManualClock(now))
         return [each async for each in run.reports(iter(store.days()))]
 
     return asyncio.run(collect())
@@ -97,7 +97,7 @@ def test_what_was_sent_asks_the_dns_nothing_more(store: ReportStore) -> None:
     dns = FakeDns({})
 
     async def again() -> list[Outcome]:
-        run = Round(store, TERMS, dns, FakeHop(), DAY + 90_000)
+        run = Round(store, TERMS, dns, FakeHop(), ManualClock(DAY + 90_000))
         return [each async for each in run.reports(iter(store.days()))]
 
     assert said(asyncio.run(again())) == [("r@b.example", "already sent")]
@@ -150,6 +150,26 @@ def test_crash_between_claim_and_answer_holds_others_off_for_a_while(store: Repo
     assert hop.taken == []
     later = DAY + 90_000 + reports.CLAIM_S
     assert said(go(store, hop, later)) == [("r@b.example", "sent")]
+
+
+def test_long_run_holds_others_off_from_the_moment_it_sends(store: ReportStore) -> None:
+    clock, states = ManualClock(DAY + 90_000), []
+
+    class SlowHop(FakeHop):
+        async def deliver(self, envelope: Envelope, message: Message) -> Delivery:
+            key = (TODAY, "b.example", str(envelope.recipients[0]))
+            states.append(store.claim(*key, clock.now() + reports.CLAIM_S - 1))
+            clock.move(7_200)
+            return await super().deliver(envelope, message)
+
+    async def collect() -> None:
+        run = Round(store, TERMS, FakeDns(ZONE), SlowHop(), clock)
+        async for _ in run.reports(iter(store.days())):
+            pass
+
+    wanting(store, "mailto:a@b.example,mailto:c@b.example")
+    asyncio.run(collect())
+    assert states == ["sending", "sending"]
 
 
 def test_destinations_elsewhere_must_agree(store: ReportStore) -> None:
