@@ -7,16 +7,18 @@ The key is an RSA key of the key ring; ARC knows no Ed25519.
 
 from __future__ import annotations
 
-import asyncio
 import platform
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from millrace.engine.mail.edits import Edited, InsertHeader
 from millrace.engine.mail.finding import Fact, Finding
+from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.message import Listener
 from millrace.engine.mail.session import Helo, Login
 from millrace.engine.mailauth import sealing
-from millrace.engine.mailauth.bodyhash import hash_body
+from millrace.engine.mailauth.bodyhash import hashed, listeners
 from millrace.engine.mailauth.results import written
 from millrace.engine.ports import Clock, Keys, Signer
 from millrace.filters.arc import Arc
@@ -24,8 +26,6 @@ from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import Dmarc
 from millrace.filters.spf import Spf
 from millrace.filters.stamp import methods
-
-LONG = 1 << 20  # octets; longer bodies are hashed in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,11 @@ class SealArc:
         default_factory=platform.node
     )
 
-    async def run(
+    def listeners(self, headers: Headers) -> Mapping[Hashable, Listener]:
+        """A running hash of the body, which no filter may have changed by then."""
+        return listeners([sealing.BODY])
+
+    def run(
         self,
         edited: Edited,
         arc: Arc,
@@ -61,11 +65,7 @@ class SealArc:
         signer = self._signer(keys)
         if signer is None:
             return Finding(Sealed(), note=f"no RSA key for {self.domain}")
-        body = edited.message.body
-        if body.size > LONG:
-            bodies = await asyncio.to_thread(hash_body, body.chunks(), [sealing.BODY])
-        else:
-            bodies = hash_body(body.chunks(), [sealing.BODY])
+        bodies = hashed(edited.message.body, [sealing.BODY])
         found = methods(edited.envelope, helo, login, spf, dkim, arc, dmarc)
         results = written(self.authserv_id, tuple(found), utf8=False)
         made = sealing.sealed(

@@ -36,7 +36,7 @@ def seal(
     envelope = Envelope("1", SENDER, (Recipient(Address("b", "b.example")),))
     spf, arc = Spf("pass", "mfrom", "a.example"), Arc(chain)  # type: ignore[arg-type]
     asks = (Edited(envelope, mail), arc, ring, ManualClock(), None, None, spf, None, None)
-    return asyncio.run(filter_.run(*asks))
+    return filter_.run(*asks)
 
 
 def test_sealed_mail_has_a_chain_that_holds_and_our_results(ring: KeyRing) -> None:
