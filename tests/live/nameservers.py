@@ -51,7 +51,14 @@ mail    300 IN A 192.0.2.9
 _25._tcp.mail 300 IN TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 """
 )
-BOGUS = SOA.format(minimum=55) + NS + "@ 300 IN A 192.0.2.10\nmail 300 IN A 192.0.2.10\n"
+BOGUS = (
+    SOA.format(minimum=55)
+    + NS
+    + """
+@       300 IN A 192.0.2.10
+@       300 IN TXT "v=spf1 ip4:192.0.2.10 -all"
+"""
+)
 REVERSE = SOA.format(minimum=55) + NS + "7 300 IN PTR mail.plain.example.\n"
 
 NSD = """
@@ -124,6 +131,7 @@ class NameServers:
             "signed.example": signed,
             "bogus.example": bogus.replace("192.0.2.10", "192.0.2.66"),  # the signatures do not fit
             "2.0.192.in-addr.arpa": REVERSE,
+            "example": SOA.format(minimum=55) + NS,  # what stands above: DMARC walks up to it
         }
         config = NSD.format(port=self.authority, folder=self.folder)
         stubs = ""
