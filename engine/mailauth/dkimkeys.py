@@ -96,7 +96,7 @@ def _public(
         public, bits, kind, _ = dkim.evaluate_pk("key", record)
         if public is None:
             raise ValueError("dkimpy finds no use for it")
-    except (dkim.DKIMException, ValueError, TypeError, IndexError, KeyError) as error:
+    except (dkim.DKIMException, ValueError, TypeError, LookupError, AssertionError) as error:
         raise ValueError(f"key cannot be read: {error}") from None
     if kind == b"ed25519":
         return ed25519.Ed25519PublicKey.from_public_bytes(bytes(public)), 256

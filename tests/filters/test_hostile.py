@@ -243,6 +243,13 @@ def test_keys_that_are_known_to_burn_time_are_refused_in_time(modulus: int, expo
     assert "pass" not in judged(SIGNED, {name: [record] for name in KEYS})
 
 
+def test_key_whose_asn1_is_wrong_inside_is_no_key() -> None:
+    head, _, encoded = RSA.record.encode().partition(b"p=")
+    der = base64.b64decode(encoded).replace(b"\x05\x00", b"\x05\x01")
+    record = head + b"p=" + base64.b64encode(der)
+    assert judged(SIGNED, {name: [record] for name in KEYS}) == ("permerror", "fail")
+
+
 @pytest.mark.parametrize(
     "record",
     [
