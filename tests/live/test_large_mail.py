@@ -63,3 +63,4 @@ def test_two_signatures_over_fifty_megabytes_hold_and_memory_stays_flat(
     altered = BODY[:-3] + b"y\r\n"
     talk.mail(fields + HEAD + b"\r\n" + altered)
     assert {s["reason"] for s in signatures(millrace, 2)} == {"body has been altered"}
+    talk.close()
