@@ -104,13 +104,17 @@ def _id(store: ReportStore, day: int, domain: str, submitter: Submitter) -> str:
 
 @dataclass(slots=True)
 class Round:
-    """One run: where from, where to, and whether anything is sent at all (`hop`)."""
+    """One run: where from, where to, and whether anything is sent at all (`hop`).
+
+    With `refused`, what was refused in an earlier run is tried again.
+    """
 
     store: ReportStore
     terms: Terms
     dns: Dns
     hop: NextHop | None
     clock: Clock
+    refused: bool = False
     away: int = 0
 
     async def reports(self, days: Iterator[tuple[int, str]]) -> AsyncIterator[Outcome]:
@@ -151,7 +155,8 @@ class Round:
             return Outcome(packed, to.address, "refused" if state == "refused" else done)
         if self.away >= AWAY_MAX:
             return Outcome(packed, to.address, "again", "the relay is away")
-        state = self.store.claim(day, domain, to.address, self.clock.now())
+        now = self.clock.now()
+        state = self.store.claim(day, domain, to.address, now, refused=self.refused)
         if state:
             return Outcome(packed, to.address, _CLAIMED[state], _EARLIER.get(state, ""))
         status, note = "again", "interrupted"

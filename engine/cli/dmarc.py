@@ -76,6 +76,7 @@ def _day(context: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option("--send", metavar="HOST:PORT", help="The SMTP relay; by default reports.relay.")
 @click.option("--to-dir", type=click.Path(path_type=Path), metavar="DIR", help="Write files only.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--refused", is_flag=True, help="Try again what was refused, by a relay now mended.")
 @click.option("--dns", type=click.Path(path_type=Path), metavar="ZONE", help="Answer from a file.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object for each report and address."
@@ -168,7 +169,7 @@ async def _send(
     counts: Counter[str] = Counter()
     try:
         dns = BudgetedDns(cache, LOOKUPS_MAX, float(LOOKUPS_MAX))
-        run = Round(store, terms, dns, hop, SystemClock())
+        run = Round(store, terms, dns, hop, SystemClock(), given["refused"])
         async for outcome in run.reports(iter(wanted)):
             counts[outcome.status] += 1
             click.echo(json.dumps(_data(outcome)) if given["as_json"] else _line(outcome))

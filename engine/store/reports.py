@@ -7,7 +7,7 @@ bounded for each domain and as a whole, and what does not fit is counted (`lost`
     observed   day, policy domain → how many mails of which kind
     held       how many rows of a day and domain there are, and how many mails are not in them
     sent       day, policy domain, destination → sent, refused, or being sent
-    received   reports of others, each once by organization, id and domain
+    received   reports of others, each once by organization, id, domain and begin
 
 Fails: `Unavailable` when the file is missing (to read), damaged, locked or full.
 """
@@ -50,7 +50,7 @@ create table if not exists sent (
 create table if not exists received (
     id integer primary key, organization text not null, report text not null, domain text not null,
     begun integer not null, ended integer not null, taken real not null, content blob not null,
-    unique (organization, report, domain));
+    unique (organization, report, domain, begun));
 create table if not exists identity (one integer primary key check (one = 1), name text not null);
 create index if not exists received_domain on received (domain, ended);
 """
@@ -172,8 +172,12 @@ class ReportStore:
             )
             return str(database.execute("select name from identity").fetchone()[0])
 
-    def claim(self, day: int, domain: str, destination: str, now: float) -> str:
+    def claim(
+        self, day: int, domain: str, destination: str, now: float, *, refused: bool = False
+    ) -> str:
         """Take it upon us to send one report to one address; "" or why not.
+
+        With `refused`, one that was refused earlier may be claimed too.
 
         Who dies before `settle` is thought dead after a quarter of an hour; then another
         may send the same report once more, by the same id.
@@ -184,7 +188,8 @@ class ReportStore:
                 "select state, until from sent where day = ? and domain = ? and destination = ?",
                 key,
             ).fetchone()
-            if row is not None and (row[0] != "sending" or row[1] > now):
+            free = row is None or (row[0] == "sending" and row[1] <= now)
+            if not free and not (refused and row[0] == "refused"):
                 return str(row[0])
             database.execute(
                 "insert or replace into sent values (?, ?, ?, 'sending', ?, '')",

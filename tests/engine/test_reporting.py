@@ -127,6 +127,18 @@ def test_what_is_refused_for_good_is_said_and_left(store: ReportStore) -> None:
     assert hop.taken == []
 
 
+def test_what_was_refused_is_tried_again_when_asked(store: ReportStore) -> None:
+    hop = FakeHop(["554 5.7.1 relay access denied"])
+    go(store, hop)
+
+    async def again() -> list[Outcome]:
+        run = Round(store, TERMS, FakeDns(ZONE), hop, ManualClock(DAY + 90_000), refused=True)
+        return [each async for each in run.reports(iter(store.days()))]
+
+    assert said(asyncio.run(again())) == [("r@b.example", "sent")]
+    assert said(asyncio.run(again())) == [("r@b.example", "already sent")]
+
+
 def test_one_destination_does_not_wait_for_another(store: ReportStore) -> None:
     wanting(store, "mailto:a@b.example,mailto:c@b.example")
     hop = FakeHop(["451 4.3.0 later"])

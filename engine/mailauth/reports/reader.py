@@ -190,7 +190,7 @@ class _Builder:
         return Report(
             organization=metadata.said("org_name") or metadata.said("email") or "unknown",
             email=metadata.said("email"),
-            id=metadata.said("report_id"),
+            id=metadata.said("report_id") or f"{begin}-{end}",
             begin=begin,
             end=end,
             published=_published(root.one("policy_published")),

@@ -94,9 +94,10 @@ def test_report_of_another_is_kept_once(store: ReportStore) -> None:
     assert store.take(report(), DAY)
     assert not store.take(report(), DAY + 9)
     assert store.take(report(id="other"), DAY)
+    assert store.take(report(begin=DAY + 1), DAY)  # an id used twice is not the same report
     assert store.take(report(organization="Else"), DAY)
     assert [each.organization for each in store.reports("b.example", DAY)] == [
-        "Receiver Inc.", "Receiver Inc.", "Else",
+        "Receiver Inc.", "Receiver Inc.", "Else", "Receiver Inc.",
     ]  # fmt: skip
     assert next(store.reports("b.example", DAY)) == report()
 

@@ -39,6 +39,11 @@ def test_what_is_written_is_read_back_the_same() -> None:
     )
 
 
+def test_report_without_an_id_is_named_by_its_period() -> None:
+    nameless = changed("<report_id>20251122abcdef</report_id>", "<report_id/>")
+    assert read_xml(nameless).id == "1763769600-1763855999"
+
+
 def test_rows_alike_are_counted_together() -> None:
     start, end = XML.index(b"  <record>"), XML.index(b"</feedback>")
     doubled = XML[:start] + XML[start:end] * 2 + XML[end:]
