@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from millrace.engine.errors import Unavailable
 from millrace.engine.mailauth.reports.aggregate import DAY_S, Observation, Report
 
 BUSY_S = 5.0
+MADE_S = 10.0  # for another process to have made the file
 DOMAIN_ROWS_MAX = 5_000  # of one day and domain
 ROWS_MAX = 500_000
 RECEIVED_MAX = 100_000
@@ -104,9 +106,7 @@ class ReportStore:
             self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
         )
         try:
-            database.execute("pragma journal_mode=wal")
-            database.execute("pragma synchronous=normal")
-            database.executescript(_SCHEMA)
+            _prepare(database)
         except sqlite3.Error:
             database.close()
             raise
@@ -249,6 +249,25 @@ class ReportStore:
             )
             for (content,) in found:
                 yield _report(content)
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """WAL, and the tables; while another process makes the same new file, try again.
+
+    SQLite does not wait for the lock that turns a file to WAL, whatever its timeout is.
+    """
+    patient_until = time.monotonic() + MADE_S
+    while True:
+        try:
+            database.execute("pragma journal_mode=wal")
+            database.execute("pragma synchronous=normal")
+            database.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > patient_until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _one(database: sqlite3.Connection, sql: str, values: Iterable[object] = ()) -> int:
