@@ -94,8 +94,10 @@ def _subject(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--ip") from None
     ring = KeyRing(settings.at(settings.keys.path))
-    own = [key.selector for state in (ACTIVE, NEXT) for key in ring.keys(domain, state)]
-    return Subject(domain, tuple(dict.fromkeys((*selectors, *own))), read_)
+    own = {
+        key.selector: key.record for key in (*ring.keys(domain, ACTIVE), *ring.keys(domain, NEXT))
+    }
+    return Subject(domain, tuple(dict.fromkeys(selectors)), read_, own)
 
 
 async def _looked(subject: Subject, resolver: Resolver) -> list[Line]:

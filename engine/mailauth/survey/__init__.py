@@ -14,8 +14,8 @@ Fails: never; what the DNS does not answer is the state "unknown".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from millrace.engine.mailauth.survey import dkim, dmarc, spf, transport
 from millrace.engine.mailauth.survey.line import Line
@@ -24,11 +24,15 @@ from millrace.engine.ports import Dns
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What to look at: an A-label domain, selectors that must be there, addresses that send."""
+    """What to look at: an A-label domain, selectors that must be there, addresses that send.
+
+    `own` are the records of the keys that sign here, by selector.
+    """
 
     domain: str
     selectors: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 async def survey(subject: Subject, dns: Dns) -> list[Line]:
@@ -38,7 +42,7 @@ async def survey(subject: Subject, dns: Dns) -> list[Line]:
         return [Line("DNS", "wrong", "there is no such domain", "Look at its spelling.")]
     lines: list[Line] = []
     lines += await spf.look(subject.domain, dns)
-    lines += await dkim.look(subject.domain, subject.selectors, dns)
+    lines += await dkim.look(subject.domain, subject.selectors, dns, subject.own)
     lines += await dmarc.look(subject.domain, dns)
     lines += await transport.look(subject.domain, subject.addresses, dns)
     return lines

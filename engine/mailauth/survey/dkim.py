@@ -6,7 +6,7 @@ must be there, those that large senders are known to use are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from millrace.engine.mailauth.dkimkeys import Key, Revoked, read_key
 from millrace.engine.mailauth.survey.line import Line, quoted, unknown
@@ -20,24 +20,41 @@ mta fm1 fm2 fm3 protonmail protonmail2 protonmail3 mandrill mailjet zoho zmail s
 everlytickey1 everlytickey2 hs1 hs2 ctct1 ctct2 litesrv turbo-smtp cm pm""".split()  # noqa: SIM905
 
 
-async def look(domain: str, wanted: Sequence[str], dns: Dns) -> list[Line]:
-    """Lines about keys: of `wanted` selectors each, of common ones those that are there."""
-    wanted = list(dict.fromkeys(wanted))[:SELECTORS_MAX]
+async def look(
+    domain: str, wanted: Sequence[str], dns: Dns, own: Mapping[str, str] | None = None
+) -> list[Line]:
+    """Lines about keys: of `wanted` selectors each, of common ones those that are there.
+
+    `own` are the records of keys that sign here, by selector; what is published must be the same.
+    """
+    own = own or {}
+    wanted = list(dict.fromkeys((*own, *wanted)))[:SELECTORS_MAX]
     others = [selector for selector in COMMON if selector not in wanted]
     names = [f"{selector}._domainkey.{domain}" for selector in (*wanted, *others)]
     answers = await dns.ask_all([(name, "TXT") for name in names])
     lines: list[Line] = []
     for at, (selector, answer) in enumerate(zip((*wanted, *others), answers, strict=True)):
-        if at < len(wanted) or answer.texts:
-            lines += _selector(selector, domain, answer)
+        if at < len(wanted) or any(_public(text) is not None for text in answer.texts):
+            lines += _selector(selector, domain, answer, own.get(selector, ""))
     if lines:
         return lines
+    failed = next((answer for answer in answers if answer.failed), None)
+    if failed is not None:
+        return [unknown(SUBJECT, f"keys of {domain}", failed)]
     told = f"no key at {len(others)} selectors in common use"
     mend = f"Name yours (--selector), or make one: millrace dkim keygen {domain}"
     return [Line(SUBJECT, "none", told, mend)]
 
 
-def _selector(selector: str, domain: str, answer: Answer) -> Iterator[Line]:
+def _public(record: bytes) -> str | None:
+    """The p= of a record; None where there is none, as in the TXT of a wildcard."""
+    tags = (part.partition(b"=") for part in record.split(b";"))
+    found = (value for name, equals, value in tags if equals and name.strip() == b"p")
+    value = next(found, None)
+    return None if value is None else b"".join(value.split()).decode("ascii", "replace")
+
+
+def _selector(selector: str, domain: str, answer: Answer, own: str) -> Iterator[Line]:
     name = f"{selector}._domainkey.{domain}"
     if answer.failed:
         yield unknown(SUBJECT, name, answer)
@@ -49,6 +66,10 @@ def _selector(selector: str, domain: str, answer: Answer) -> Iterator[Line]:
     if len(answer.texts) > 1:
         told = f"{selector}: {len(answer.texts)} TXT records; verifiers take any (RFC 6376 §3.6.2)"
         yield Line(SUBJECT, "wrong", told, f"Leave one at {name}.")
+    if own and _public(answer.texts[0]) != _public(own.encode()):
+        told = f"{selector}: another key is published than the one that signs here"
+        yield Line(SUBJECT, "wrong", told, f"Publish ours: millrace dkim publish {domain}")
+        return
     yield _record(selector, name, answer.texts[0])
 
 

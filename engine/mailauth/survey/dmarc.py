@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from millrace.engine.mailauth.dmarc import Record, Trouble, Walker, organization
+from millrace.engine.mailauth.dmarc import Record, Trouble, Walker, organization, parse
 from millrace.engine.mailauth.reports import destinations
 from millrace.engine.mailauth.survey.line import Line, quoted, unknown
 from millrace.engine.ports import Dns
@@ -22,7 +22,7 @@ async def look(domain: str, dns: Dns) -> list[Line]:
     try:
         found = await walker.walk(domain)
     except Trouble as trouble:
-        return [Line(SUBJECT, "unknown", str(trouble), "Ask again later.")]
+        return [Line(SUBJECT, "unknown", quoted(str(trouble)), "Ask again later.")]
     lines = await _published(domain, dns)
     if not found:
         mend = f'Publish:  _dmarc.{domain}. TXT "v=DMARC1; p=none; rua=mailto:dmarc@{domain}"'
@@ -48,6 +48,9 @@ async def _published(domain: str, dns: Dns) -> list[Line]:
         return [Line(SUBJECT, "wrong", told, f"Leave one at _dmarc.{domain}.")]
     if not ours:
         return []
+    if parse(ours[0]) is None:
+        told = f"cannot be used, and counts as none: {quoted(ours[0])}"
+        return [Line(SUBJECT, "wrong", told, "Give it a valid p=: none, quarantine or reject.")]
     lines = [Line(SUBJECT, "ok", quoted(ours[0]))]
     if obsolete := sorted({tag.lower() for tag in _OBSOLETE.findall(ours[0])}):
         told = f"{', '.join(obsolete)} mean nothing any more (RFC 9989 §A.6)"

@@ -26,8 +26,9 @@ class Line:
 
 def unknown(subject: str, name: str, answer: Answer) -> Line:
     """The DNS did not answer."""
-    mend = f"Ask again later, or look at the name servers of {name}."
-    return Line(subject, "unknown", f"the DNS does not answer for {name} ({answer.status})", mend)
+    shown = quoted(name)
+    mend = f"Ask again later, or look at the name servers of {shown}."
+    return Line(subject, "unknown", f"the DNS does not answer for {shown} ({answer.status})", mend)
 
 
 def quoted(text: bytes | str) -> str:

@@ -19,7 +19,9 @@ GOOD: dict[str, Any] = {
     "a.example": {
         "TXT": ["v=spf1 mx ip4:192.0.2.64/26 -all"],
         "MX": ["10 mail.a.example"],
+        "secure": True,
     },
+    "mta-sts.a.example": {"A": ["192.0.2.8"]},
     "mail.a.example": {"A": ["192.0.2.7"]},
     "7.2.0.192.in-addr.arpa": {"PTR": ["mail.a.example"]},
     "s1._domainkey.a.example": {"TXT": [KEY]},
@@ -189,3 +191,64 @@ def test_whatever_stands_in_the_dns_gives_lines(texts: list[str], name: str) -> 
 @settings(max_examples=150, deadline=None)
 def test_whatever_an_spf_record_says_gives_lines(rest: str) -> None:
     assert spf("v=spf1 " + rest)
+
+
+@pytest.mark.parametrize(
+    ("records", "subject", "state", "words"),
+    [
+        ({"a.example": {"MX": ["0 .", "5 mail.a.example"]}}, "MX", "wrong", "a null MX stands"),
+        ({"a.example": {"MX": ["5 192.0.2.7"]}}, "MX", "wrong", "192.0.2.7 is an address"),
+        ({"mta-sts.a.example": None}, "MTA-STS", "wrong", "mta-sts.a.example has no address"),
+        ({"mta-sts.a.example": {"error": "servfail"}}, "MTA-STS", "unknown", "mta-sts.a.example"),
+        ({"_dmarc.a.example": {"TXT": "v=DMARC1; p=banana"}}, "DMARC", "wrong", "cannot be used"),
+        ({"s1._domainkey.a.example": {"error": "timeout"}}, "DKIM", "unknown", "s1._domainkey"),
+        (
+            {"_25._tcp.mail.a.example": {"TLSA": "1 1 1 " + "ab" * 32, "secure": True}},
+            "TLSA", "wrong", "no record that SMTP can use",
+        ),
+        (
+            {"_25._tcp.mail.a.example": {"TLSA": "3 1 1 ab", "secure": True}},
+            "TLSA", "wrong", "no record that SMTP can use",
+        ),
+        (
+            {"a.example": {"TXT": "v=spf1 -all", "MX": "10 mail.a.example"}},
+            "TLSA", "note", "the MX is not from a signed zone",
+        ),
+        (
+            {"a.example": {"TXT": "v=spf1 a:x.example a:y.example a:z.example -all"}},
+            "SPF", "wrong", "more than 2 void look-ups",
+        ),
+    ],
+)  # fmt: skip
+def test_each_fault_has_its_state(records: Any, subject: str, state: str, words: str) -> None:
+    found = told(looked(changed(**records), selectors=("s1",)), subject)
+    assert [each for each in found if each[0] == state and words in each[1]], found
+
+
+def test_text_of_a_wildcard_is_no_key_and_a_silent_dns_is_told() -> None:
+    wild = changed(**{"k1._domainkey.a.example": {"TXT": "hello"}})
+    assert [state for state, _ in told(looked(wild), "DKIM")] == ["ok"]  # s1, in common use
+    away = changed(**{"s1._domainkey.a.example": {"error": "timeout"}})
+    assert [state for state, _ in told(looked(away), "DKIM")] == ["unknown"]
+
+
+def test_key_that_signs_here_must_be_the_one_that_is_published() -> None:
+    assert told(looked(GOOD, own={"s1": KEY}), "DKIM")[0][0] == "ok"
+    other = KEY.replace("11qY", "22qY")
+    ((state, finding),) = told(looked(GOOD, own={"s1": other}), "DKIM")
+    assert (state, "another key is published" in finding) == ("wrong", True)
+    (missing,) = told(looked(changed(**{"s1._domainkey.a.example": None}), own={"s1": KEY}), "DKIM")
+    assert missing == ("wrong", "s1: no key is published")
+
+
+def test_domain_that_takes_no_mail_is_still_looked_at_for_what_it_sends() -> None:
+    zone = changed(**{"a.example": {"TXT": "v=spf1 ip4:192.0.2.7 -all", "MX": "0 ."}})
+    lines = looked(zone, addresses=("192.0.2.7",))
+    assert told(lines, "MX") == [("note", "takes no mail (null MX, RFC 7505)")]
+    assert told(lines, "PTR") == [("ok", "192.0.2.7  mail.a.example, confirmed")]
+    assert {"MTA-STS", "TLS-RPT"} <= {line.subject for line in lines}
+
+
+def test_names_of_others_are_printable_in_the_mending_too() -> None:
+    zone = changed(**{"mail.a.example": {"CNAME": "\x1b[31m.example"}})
+    assert all((line.finding + line.mend).isprintable() for line in looked(zone))
