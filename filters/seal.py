@@ -26,6 +26,7 @@ from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import Dmarc
 from millrace.filters.spf import Spf
 from millrace.filters.stamp import methods
+from millrace.filters.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,15 @@ class SealArc:
         spf: Spf | None,
         dkim: Dkim | None,
         dmarc: Dmarc | None,
+        upstream: Upstream | None = None,
     ) -> Finding[Sealed]:
         signer = self._signer(keys)
         if signer is None:
             return Finding(Sealed(), note=f"no RSA key for {self.domain}")
         bodies = hashed(edited.message.body, [sealing.BODY])
-        found = methods(edited.envelope, helo, login, spf, dkim, arc, dmarc)
+        # as in stamp: of a relay that is believed, SPF says nothing about the author
+        of_peer = None if upstream is not None and upstream.authserv_id else spf
+        found = methods(edited.envelope, helo, login, of_peer, dkim, arc, dmarc)
         results = written(self.authserv_id, tuple(found), utf8=False)
         made = sealing.sealed(
             edited.message.headers, bodies[sealing.BODY], results, arc.result, signer, clock.now()

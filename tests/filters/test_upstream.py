@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
-from fakes import FakeDns
+from fakes import FakeDns, Walker
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Misconfigured
 from millrace.engine.mail.author import Author
+from millrace.engine.mail.edits import InsertHeader
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Peer
 from millrace.engine.pipeline import spec
+from millrace.engine.pipeline.graph import compile_plan
+from millrace.engine.store.keyring import KeyRing
 from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import AlignDmarc
 from millrace.filters.spf import Spf
@@ -71,6 +75,53 @@ def test_networks_that_are_none_are_told_at_load() -> None:
     text = '[[filter]]\nuse = "upstream"\npeers = ["192.0.2.7/24"]'
     with pytest.raises(Misconfigured, match="host bits set"):
         spec.load(Document(text, "p.toml"), "p")
+
+
+BEHIND = """
+[[filter]]
+use = "spf"
+[[filter]]
+use = "arc"
+[[filter]]
+use = "upstream"
+peers = ["192.0.2.0/24"]
+authserv_ids = ["mx.relay.example"]
+[[filter]]
+use = "stamp"
+authserv_id = "us.example"
+received_spf = true
+[[filter]]
+use = "seal"
+domain = "lists.example"
+authserv_id = "us.example"
+"""
+
+
+def written_for(field: bytes, keys: KeyRing) -> dict[str, str]:
+    """The fields that stamp and seal write, by name, behind the relay."""
+    plan = compile_plan(spec.load(Document(BEHIND, "p.toml"), "p"), Document("", "l.toml"), "l")
+    walker = Walker(plan, dns=FakeDns({("b.example", "TXT"): [b"v=spf1 -all"]}), keys=keys)
+
+    async def one_mail() -> None:
+        await walker.greet()
+        await walker.begin()
+        await walker.to()
+        await walker.content(field + b"From: a@b.example\r\n\r\nhello\r\n")
+
+    asyncio.run(one_mail())
+    edits = walker.records[0].edits
+    return {e.name: e.value for e in edits if isinstance(e, InsertHeader)}
+
+
+def test_spf_of_a_believed_relay_is_neither_stamped_nor_sealed(tmp_path: Path) -> None:
+    keys = KeyRing(tmp_path)
+    keys.make("lists.example", "r1", "rsa")
+    direct, behind = written_for(b"", keys), written_for(FIELD, keys)
+    for name in ("Authentication-Results", "ARC-Authentication-Results"):
+        assert "spf=fail" in direct[name]
+        assert "spf=" not in behind[name]
+    assert "Received-SPF" in direct
+    assert "Received-SPF" not in behind
 
 
 @pytest.mark.parametrize(
