@@ -9,7 +9,8 @@ import dns.rcode
 import pytest
 from engine.net.scripted_dns import ScriptedDns, deaf, here, reply
 
-from millrace.engine.net.datagrams import UNWANTED_MAX, USES_MAX
+from millrace.engine.net import datagrams
+from millrace.engine.net.datagrams import UNWANTED_MAX
 from millrace.engine.net.resolver import StubResolver
 from millrace.engine.ports import Answer
 
@@ -266,14 +267,14 @@ def test_validated_bit_of_a_server_elsewhere_counts_only_when_told(trusted):
     assert asyncio.run(walk()) is trusted
 
 
-def test_ids_and_ports_of_questions_are_many_and_short_lived():
-    names = [f"n{n}.example" for n in range(USES_MAX * 4)]
+def test_ids_and_ports_of_questions_are_many_and_short_lived(monkeypatch):
+    monkeypatch.setattr(datagrams, "USES_MAX", 4)
+    names = [f"n{n}.example" for n in range(200)]
     answers, server, _ = looked_up(lambda _, q, __: here(q), *names)
     assert {each.status for each in answers} == {"found"}
     ids = [question.id for question, _ in server.asked]
     assert len(set(ids)) > len(ids) * 0.9
-    assert len(set(server.peers)) >= 8
-    assert max(server.peers.count(port) for port in set(server.peers)) <= USES_MAX
+    assert len(set(server.peers)) >= 30  # 200 questions, 4 of a socket, less chance's repeats
 
 
 def test_many_questions_at_once_each_get_their_own_answer():
