@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.lane import Lane
 from millrace.engine.ports import GreylistTerms, Visit
 from millrace.engine.state.greylisting import Row, step
 
-BUSY_MS = 5000
 BATCH_MAX = 64
 SWEEP = 200  # rows that one transaction may bury
 WAITING_MAX = 10_000
@@ -59,13 +59,7 @@ class EmbeddedState:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=normal")
-        connection.executescript(_SCHEMA)
-        return connection
+        return wal.opened(self._path, _SCHEMA)
 
     async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
         """Note one visit; answered when it is committed."""

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import msgspec
 import zstandard
 
+from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.lane import Lane
 from millrace.engine.mail.edits import Edited
@@ -102,13 +103,8 @@ class Archive:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        index = sqlite3.connect(
-            self._folder / "index.db", timeout=5, isolation_level=None, check_same_thread=False
-        )
-        index.execute("pragma journal_mode=wal")
-        index.execute("pragma synchronous=off")  # it can be made again from the segments
-        index.executescript(_SCHEMA)
-        return index
+        # without syncing: it can be made again from the segments
+        return wal.opened(self._folder / "index.db", _SCHEMA, "off")
 
     # --- writing
 

@@ -18,18 +18,16 @@ import contextlib
 import hashlib
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.mailauth.reports.aggregate import DAY_S, Observation, Report
 
-BUSY_S = 5.0
-MADE_S = 10.0  # for another process to have made the file
 DOMAIN_ROWS_MAX = 5_000  # of one day and domain
 ROWS_MAX = 500_000
 RECEIVED_MAX = 100_000
@@ -102,15 +100,7 @@ class ReportStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         elif not self.path.exists():
             raise Unavailable(self._what, "there is none yet: no mail was noted, no report read")
-        database = sqlite3.connect(
-            self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-        )
-        try:
-            _prepare(database)
-        except sqlite3.Error:
-            database.close()
-            raise
-        return database
+        return wal.opened(self.path, _SCHEMA)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -249,25 +239,6 @@ class ReportStore:
             )
             for (content,) in found:
                 yield _report(content)
-
-
-def _prepare(database: sqlite3.Connection) -> None:
-    """WAL, and the tables; while another process makes the same new file, try again.
-
-    SQLite does not wait for the lock that turns a file to WAL, whatever its timeout is.
-    """
-    patient_until = time.monotonic() + MADE_S
-    while True:
-        try:
-            database.execute("pragma journal_mode=wal")
-            database.execute("pragma synchronous=normal")
-            database.executescript(_SCHEMA)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > patient_until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _one(database: sqlite3.Connection, sql: str, values: Iterable[object] = ()) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -132,19 +130,6 @@ def test_two_processes_count_together(tmp_path: Path) -> None:
         assert writer.exitcode == 0
     found, lost = ReportStore(path).seen(TODAY, "b.example")
     assert (sum(s.count for s in found), lost, len(found)) == (160, 0, 8)
-
-
-def test_file_that_another_process_is_making_is_waited_for(
-    store: ReportStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.path.parent.mkdir()
-    other_process = sqlite3.connect(store.path, isolation_level=None)
-    other_process.execute("begin exclusive")
-    monkeypatch.setattr(reports, "BUSY_S", 0.01)
-    monkeypatch.setattr(time, "sleep", lambda _: other_process.execute("commit"))
-    store.note({key_of(TODAY, SEEN): 1}, DAY)
-    assert store.days() == [(TODAY, "b.example")]
-    other_process.close()
 
 
 def test_store_that_is_not_there_is_said(tmp_path: Path) -> None:
