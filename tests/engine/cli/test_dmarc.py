@@ -20,8 +20,8 @@ from millrace.engine.mailauth.reports.unpack import read
 from millrace.engine.mailauth.reports.writer import to_xml
 from millrace.engine.store.reports import ReportStore, key_of
 
-TODAY = int(time.time() // DAY_S)
-BEFORE = TODAY - 2  # has ended, whatever the hour
+TODAY = int(time.time() // DAY_S) + 1  # tomorrow, lest the tests run past midnight
+BEFORE = TODAY - 3  # has ended, whatever the hour
 DATE = (datetime.date(1970, 1, 1) + datetime.timedelta(BEFORE)).isoformat()
 ZONE = {"_dmarc.b.example": {"TXT": ["v=DMARC1; p=reject; rua=mailto:r@b.example"]}}
 
