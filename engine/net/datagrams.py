@@ -27,11 +27,10 @@ UNWANTED_MAX = 32  # wrong datagrams from the server's own address and port: som
 
 
 class Datagrams:
-    """The sockets of one server; make and use it inside the running loop."""
+    """The sockets of one server; use it inside one running loop."""
 
     def __init__(self, server: Upstream) -> None:
         self._server = server
-        self._loop = asyncio.get_running_loop()
         self._doors: list[_Door | None] = [None] * DOORS
 
     async def ask(self, name: bytes, kind: RecordType, end: float, *, edns: bool) -> bytes:
@@ -44,12 +43,12 @@ class Datagrams:
         return await door.ask(Query.of(name, kind, number, edns=edns), end)
 
     def _door(self, at: int) -> _Door:
-        door = self._doors[at]
-        if door is None or door.uses >= USES_MAX or door.worn_at <= self._loop.time():
+        door, loop = self._doors[at], asyncio.get_running_loop()
+        if door is None or door.uses >= USES_MAX or door.worn_at <= loop.time():
             if door is not None:
                 door.retire()
             self._doors[at] = None  # stays so if no socket can be had
-            door = self._doors[at] = _Door(self._server, self._loop)
+            door = self._doors[at] = _Door(self._server, loop)
         return door
 
     def close(self) -> None:

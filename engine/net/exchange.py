@@ -18,16 +18,15 @@ from millrace.engine.wire.dns.message import Query, truncated
 
 
 class Exchange:
-    """The way to one server; make and use it inside the running loop."""
+    """The way to one server; use it inside one running loop."""
 
     def __init__(self, server: Upstream) -> None:
         self.server = server
         self._datagrams = Datagrams(server)
-        self._loop = asyncio.get_running_loop()
 
     async def ask(self, name: bytes, kind: RecordType, timeout: float, *, edns: bool) -> bytes:
         """The server's reply, whole, within the time."""
-        end = self._loop.time() + timeout
+        end = asyncio.get_running_loop().time() + timeout
         data = await self._datagrams.ask(name, kind, end, edns=edns)
         if data and not truncated(data):
             self.server.counters.outcomes["udp"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,16 @@ def test_json_holds_the_same_lines(tmp_path: Path) -> None:
 def test_what_is_no_domain_or_address_is_wrong_usage(tmp_path: Path, wrong: list[str]) -> None:
     result = run(tmp_path, *wrong)
     assert type(result.exception).__name__ == "BadParameter"
+
+
+def test_without_a_file_the_name_servers_are_asked(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        wanted = [f"dns.servers={server}", "dns.timeout=20ms", "dns.tries=1", "keys.path=/nowhere"]
+        given = [word for setting in wanted for word in ("--set", setting)]
+        result = CliRunner().invoke(domain, ["check", "a.example", *given], standalone_mode=False)
+        assert result.exception is None
+        assert result.return_value == 3
+        silent.setblocking(False)
+        assert b"\x01a\x07example" in silent.recv(512)
