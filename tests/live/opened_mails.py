@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import itertools
 import re
 import tarfile
 from collections.abc import Iterator
@@ -103,9 +104,10 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def brought(data: Path, pairs: list[Key]) -> list[Brought]:
-    """The mails, in a fixed order."""
-    return [_made(number, raw, pairs) for number, raw in enumerate(_corpus(data))]
+def brought(data: Path, pairs: list[Key], every: int = 1) -> list[Brought]:
+    """The mails, in a fixed order; `every` third, say, where time is short."""
+    numbered = itertools.islice(enumerate(_corpus(data)), 0, None, every)
+    return [_made(number, raw, pairs) for number, raw in numbered]
 
 
 def _corpus(data: Path) -> Iterator[bytes]:

@@ -1,8 +1,12 @@
-"""A thousand corpus mails, signed and altered: our verifier and dkimpy's own agree on each."""
+"""A thousand corpus mails, signed and altered: our verifier and dkimpy's own agree.
+
+Every seventh of them where CI is not "true": dkimpy takes its time to sign.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -40,11 +44,11 @@ def theirs(raw: bytes, number: int, texts: dict[str, bytes]) -> bool:
 
 
 @pytest.mark.data
-def test_a_thousand_altered_mails_are_judged_as_dkimpy_judges_them(
+def test_altered_corpus_mails_are_judged_as_dkimpy_judges_them(
     shared_data: Path, suites: Suites
 ) -> None:
     pairs = mails.keys()
-    brought = mails.brought(shared_data, pairs)
+    brought = mails.brought(shared_data, pairs, 1 if os.environ.get("CI") == "true" else 7)
     zone: dict[str, Any] = mails.zone(brought, pairs)
     texts = {name: rr["TXT"][0].encode() for name, rr in zone.items() if "_domainkey" in name}
     dns = FakeDns({(name, "TXT"): [text] for name, text in texts.items()})
@@ -54,5 +58,5 @@ def test_a_thousand_altered_mails_are_judged_as_dkimpy_judges_them(
             seen[signature.result] += 1
             if (signature.result == "pass") != theirs(each.raw, number, texts):
                 wrong[f"mail {each.number}, signature {number}"] = str(signature)
-    assert min(seen["pass"], seen["fail"]) > 250, seen
-    suites.hold("DKIM, 1,000 corpus mails beside dkimpy", seen.total(), wrong, {})
+    assert min(seen["pass"], seen["fail"]) > len(brought) / 4, seen
+    suites.hold("DKIM, corpus mails beside dkimpy", seen.total(), wrong, {})
