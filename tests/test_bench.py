@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bench import mailauth
+from bench import mailauth, micro
 from bench.__main__ import arguments
 from bench.contenders import CONTENDERS
 from bench.corpus import Corpus, make
@@ -123,3 +123,11 @@ def test_every_method_of_authentication_is_priced_on_mail_that_passes(monkeypatc
     assert len([name for name in names if name.startswith("DKIM verify")]) == 3
     assert len([name for name in names if name.startswith("DKIM sign")]) == 2
     assert {"DMARC", "A-R"} <= {name.split(",")[0].split(" ")[0] for name in names}
+
+
+def test_what_waits_and_what_does_not_are_both_timed():
+    async def waits():
+        await asyncio.sleep(0)
+
+    for run in (lambda: None, lambda: "a finding", waits):
+        assert micro._timed(run, 0.001) > 0

@@ -20,7 +20,7 @@ from millrace.engine.mail.address import Address
 from millrace.engine.mail.author import Author
 from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.envelope import Envelope, Sender
-from millrace.engine.mail.message import Message
+from millrace.engine.mail.message import Body, Message
 from millrace.engine.mail.session import Helo, Peer
 from millrace.engine.mailauth.results import Method, written
 from millrace.engine.net.dns import BudgetedDns, CachedDns
@@ -100,7 +100,7 @@ def _verifying(size: int, told: str, key: Key, timed: Timed) -> Figure:
     assert dkim.verify(raw, dnsfunc=lambda *_, **__: record)
     return Figure(
         f"DKIM verify, {key.algorithm}{bits}, {told}",
-        timed(lambda: CheckDkim().run(message, dns, CLOCK)),
+        timed(lambda: CheckDkim().run(_unheard(message), dns, CLOCK)),
         beside=timed(lambda: _silent(dkim.verify(raw, dnsfunc=lambda *_, **__: record))),
         whose="dkimpy",
     )
@@ -109,7 +109,7 @@ def _verifying(size: int, told: str, key: Key, timed: Timed) -> Figure:
 def _signing(size: int, told: str, key: SigningKey, timed: Timed) -> Figure:
     head, body = _mail("a.example", size)
     raw = head + b"\r\n" + body
-    edited = Edited(Envelope("1", Sender(None), ()), Message.parse(raw))
+    envelope, message = Envelope("1", Sender(None), ()), Message.parse(raw)
     ring = _Ring(key)
     secret, algorithm = _for_dkimpy(key), key.algorithm.encode()
 
@@ -118,7 +118,7 @@ def _signing(size: int, told: str, key: SigningKey, timed: Timed) -> Figure:
 
     return Figure(
         f"DKIM sign, {key.algorithm}, {told}",
-        timed(lambda: SignDkim().run(edited, ring, CLOCK)),
+        timed(lambda: SignDkim().run(Edited(envelope, _unheard(message)), ring, CLOCK)),
         beside=timed(theirs),
         whose="dkimpy",
     )
@@ -146,6 +146,11 @@ def _for_dkimpy(key: SigningKey) -> bytes:
     if isinstance(key.private, ed25519.Ed25519PrivateKey):
         return base64.b64encode(key.private.private_bytes_raw())
     return key.private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def _unheard(message: Message) -> Message:
+    """The same mail, of whose body nobody has made a hash yet."""
+    return Message(message.headers, Body(message.body.head(message.body.size)))
 
 
 def _mail(domain: str, size: int) -> tuple[bytes, bytes]:

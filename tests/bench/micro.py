@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ async def _rounds(run: Callable[[], Any], least: float) -> float:
         while (spent := time.process_time() - began) < least:
             for _ in range(10):
                 result = run()
-                if result is not None:
+                if inspect.isawaitable(result):
                     await result
             count += 10
         best = min(best, spent / count)
