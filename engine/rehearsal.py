@@ -38,6 +38,7 @@ from millrace.engine.state.memory import MemoryState
 from millrace.engine.store.rehearsal import RehearsalStore
 
 MAIL_MAX = 200 << 20
+ZONES_MAX = 16  # files that are kept read
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -144,13 +145,14 @@ class Rehearsed:
 
 
 class Theatre:
-    """Where cases are rehearsed: one plan, one state that cases may share."""
+    """Where cases are rehearsed: one plan, one state that cases may share; files are read once."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self._settings = settings
         self._plan = plan
         self._kept: State = MemoryState()
         self._live: Services | None = None
+        self._zones: dict[Path, ZoneDns] = {}
 
     async def rehearse(self, case: Case) -> Rehearsed:
         """Walk one case; raises `Misconfigured` or ValueError when it is none."""
@@ -170,7 +172,7 @@ class Theatre:
 
     def _services(self, case: Case) -> Services:
         clock = FixedClock(case.now) if case.now is not None else SystemClock()
-        resolver = _resolver(case)
+        resolver = self._resolver(case.dns)
         if resolver is None and self._settings.dns.zone is None and case.now is None:
             if self._live is None:  # one cache for all cases that ask the real DNS
                 self._live = self._opened(Services(self._settings), MemoryState())
@@ -179,17 +181,20 @@ class Theatre:
         services = Services(self._settings, clock, resolver)
         return self._opened(services, self._kept if case.keep else MemoryState())
 
+    def _resolver(self, dns: Mapping[str, Any] | Path | None) -> Resolver | None:
+        if not isinstance(dns, Path):
+            return ZoneDns.of(dns) if dns is not None else None
+        if dns not in self._zones:  # a batch names one file thousands of times
+            if len(self._zones) >= ZONES_MAX:
+                self._zones.clear()
+            self._zones[dns] = ZoneDns.load(dns)
+        return self._zones[dns]
+
     def _opened(self, services: Services, state: State) -> Services:
         services.state = state
         services.store = RehearsalStore()
         services.open([self._plan])
         return services
-
-
-def _resolver(case: Case) -> Resolver | None:
-    if isinstance(case.dns, Path):
-        return ZoneDns.load(case.dns)
-    return ZoneDns.of(case.dns) if case.dns is not None else None
 
 
 class _Walk:
