@@ -28,12 +28,13 @@ import dkim
 
 from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mailauth.bodyhash import BodyHashing, Canonicalization, Hashed
-from millrace.engine.mailauth.dkimkeys import Key, Revoked, read_key
+from millrace.engine.mailauth.dkimkeys import Key, read_key
 from millrace.engine.mailauth.domains import ascii_domain, is_under
 from millrace.engine.mailauth.headerhash import chosen, signed_octets
-from millrace.engine.ports import Dns
+from millrace.engine.ports import Answer, Dns
 
 DkimResult = Literal["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"]
+RECORDS_MAX = 4  # of one key's name
 SIGNATURES_MAX = 8
 SIGNATURE_OCTETS = 8192
 BLANKS_MAX = 200  # in a row; `h=` with 20,000 of them costs dkimpy half a second
@@ -52,6 +53,8 @@ _ORDER: dict[DkimResult, int] = {
     "neutral": 5,
     "none": 6,
 }
+
+_FURTHER: Mapping[str, int] = {"permerror": 0, "policy": 1, "fail": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,41 +211,51 @@ async def judge(
     names = [f"{ascii_domain(u.signature.selector)}._domainkey.{ascii_domain(u.signature.domain)}"
              for u in unjudged if u.wish]  # fmt: skip
     answers = iter(await dns.ask_all([(name, "TXT") for name in names]))
-    judged = []
-    for each in unjudged:
-        if each.wish is None:
-            judged.append(each.signature)
-            continue
-        answer = next(answers)
-        signature = each.signature
-        try:
-            key = _key(answer.status, answer.texts)
-            signature = replace(signature, bits=key.bits, testing=key.testing)
-            _match(each, key)
-            signature = _appended(each.wish, bodies[each.wish], signature)
-            _verify(each, headers, bodies[each.wish], key)
-        except _Refused as refused:
-            judged.append(replace(signature, result=refused.result, reason=refused.reason))
-        else:
-            judged.append(replace(signature, result="pass"))
-    return tuple(judged)
+    return tuple(
+        each.signature
+        if each.wish is None
+        else _judged(each, next(answers), headers, bodies[each.wish])
+        for each in unjudged
+    )
 
 
-def _key(status: str, records: tuple[bytes, ...]) -> Key:
-    if status in ("servfail", "timeout"):
-        raise _Refused("temperror", f"DNS {status} for the key")
-    if not records:
-        raise _Refused("permerror", "no key")
-    trouble = "no key"
-    for record in records[:4]:  # RFC 6376 §3.6.2.2: several records are undefined; any that fits
-        try:
-            return read_key(record)
-        except Revoked as error:
-            raise _Refused("permerror", str(error)) from None
-        except ValueError as error:
-            trouble = str(error)
-    result: DkimResult = "policy" if "bits" in trouble else "permerror"
-    raise _Refused(result, trouble)
+def _judged(each: Unjudged, answer: Answer, headers: Headers, body: Hashed) -> Signature:
+    """Try the records in turn; of those that do not fit, the one that came furthest tells why.
+
+    RFC 6376 §3.6.2.2 leaves several records open; some publish one for each kind of key.
+    """
+    if answer.failed:
+        reason = f"DNS {answer.status} for the key"
+        return replace(each.signature, result="temperror", reason=reason)
+    best = replace(each.signature, result="permerror", reason="no key")
+    for record in answer.texts[:RECORDS_MAX]:
+        found = _by_record(each, record, headers, body)
+        if found.result == "pass":
+            return found
+        if _FURTHER[found.result] > _FURTHER[best.result] or best.reason == "no key":
+            best = found
+    return best
+
+
+def _by_record(each: Unjudged, record: bytes, headers: Headers, body: Hashed) -> Signature:
+    signature = each.signature
+    try:
+        key = _key(record)
+        signature = replace(signature, bits=key.bits, testing=key.testing)
+        _match(each, key)
+        signature = _appended(each.wish, body, signature)
+        _verify(each, headers, body, key)
+    except _Refused as refused:
+        return replace(signature, result=refused.result, reason=refused.reason)
+    return replace(signature, result="pass")
+
+
+def _key(record: bytes) -> Key:
+    try:
+        return read_key(record)
+    except ValueError as error:
+        result: DkimResult = "policy" if "bits" in str(error) else "permerror"
+        raise _Refused(result, str(error)) from None
 
 
 def _match(each: Unjudged, key: Key) -> None:
@@ -261,8 +274,8 @@ def _match(each: Unjudged, key: Key) -> None:
         raise _Refused("permerror", "i= is not under d=")
 
 
-def _appended(wish: BodyHashing, body: Hashed, signature: Signature) -> Signature:
-    if wish.length is None:
+def _appended(wish: BodyHashing | None, body: Hashed, signature: Signature) -> Signature:
+    if wish is None or wish.length is None:
         return signature
     if wish.length > body.size:
         raise _Refused("fail", "l= is longer than the body")

@@ -23,9 +23,20 @@ from millrace.engine.mailauth.bodyhash import hashed
 from millrace.engine.mailauth.dkim import Signature, judge, read_signatures
 from millrace.engine.ports import Answer
 
+
+def public(key: Any) -> str:
+    raw = (
+        key.public_key().public_bytes_raw()
+        if isinstance(key, ed25519.Ed25519PrivateKey)
+        else key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+    return base64.b64encode(raw).decode()
+
+
 NOW = 1_800_000_000
 RSA = rsa.generate_private_key(65537, 1024)
 ED25519 = ed25519.Ed25519PrivateKey.generate()
+OTHER = ed25519.Ed25519PrivateKey.generate()
 HEAD = (
     b"From: Ann <ann@a.example>",
     b"To:Bob <bob@b.example>",
@@ -36,15 +47,6 @@ HEAD = (
     b"Received: one",
 )
 BODY = b"Hello \t Bob,\t \r\n\r\n bytes \xff\r\n.\r\n\r\n\r\n"
-
-
-def public(key: Any) -> str:
-    raw = (
-        key.public_key().public_bytes_raw()
-        if isinstance(key, ed25519.Ed25519PrivateKey)
-        else key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    )
-    return base64.b64encode(raw).decode()
 
 
 @dataclass
@@ -168,6 +170,8 @@ def test_every_canonicalization_of_every_body_holds(form: str, key: Any, body: b
         Vector(record="v=DKIM1; k=ed25519; s=* ; p=@ ; g=nobody"),
         Vector(key=RSA, record="p=@"),
         Vector(texts=["v=spf1 -all", "v=DKIM1; k=ed25519; p=@"]),
+        Vector(texts=[f"v=DKIM1; k=rsa; p={public(RSA)}", "v=DKIM1; k=ed25519; p=@"]),
+        Vector(texts=["v=DKIM1; p=", f"v=DKIM1; k=ed25519; p={public(OTHER)}", "k=ed25519; p=@"]),
     ],
     ids=lambda vector: str(vector.tags or vector.record or vector.names)[:40],
 )
@@ -223,6 +227,8 @@ def test_what_the_rfc_allows_passes(vector: Vector) -> None:
         (Vector(record="v=DKIM1; v=DKIM1; k=ed25519; p=@"), "permerror"),
         (Vector(record="v=DKIM1; k=ed25519; t=s; p=@", tags={"i": "x@sub.a.example"}), "permerror"),
         (Vector(key=RSA, record="v=DKIM1; k=ed25519; p=@"), "permerror"),
+        (Vector(texts=["p=", f"v=DKIM1; k=ed25519; p={public(OTHER)}", "words"]), "fail"),
+        (Vector(texts=["words"] * 4 + ["v=DKIM1; k=ed25519; p=@"]), "permerror"),
     ],
     ids=lambda value: (
         str(value.tags or value.record or value.names or value.above)[:40]
