@@ -7,7 +7,8 @@ that it delays nobody else's mail.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.headers import Headers
@@ -37,6 +38,11 @@ class Dkim(Fact):
         return tuple(s.domain for s in self.signatures if s.result == "pass")
 
     @property
+    def appended(self) -> bool:
+        """Whether the body goes on behind what a passing signature covers (l=)."""
+        return any(s.appended and s.result == "pass" for s in self.signatures)
+
+    @property
     def reason(self) -> str:
         """The first signature's reason, "" when there is none."""
         return next((s.reason for s in self.signatures if s.reason), "")
@@ -45,6 +51,10 @@ class Dkim(Fact):
 @dataclass(frozen=True, slots=True)
 class CheckDkim:
     """Verify up to eight signatures."""
+
+    distrust_length: Annotated[
+        bool, "a signature behind whose l= the body goes on does not pass, but is policy"
+    ] = False
 
     def listeners(self, headers: Headers) -> Mapping[Hashable, Listener]:
         """A running hash for each that the signatures want."""
@@ -56,4 +66,13 @@ class CheckDkim:
             return Dkim("none")
         bodies = hashed(message.body, [each.wish for each in unjudged if each.wish])
         signatures = await judge(unjudged, message.headers, bodies, dns)
+        if self.distrust_length:
+            signatures = tuple(map(_distrusted, signatures))
         return Dkim(whole(signatures), signatures)
+
+
+def _distrusted(signature: Signature) -> Signature:
+    """RFC 6376 §8.2: whoever appends to such a mail speaks in the signer's name."""
+    if signature.result != "pass" or not signature.appended:
+        return signature
+    return replace(signature, result="policy", reason="the body goes on behind l=")

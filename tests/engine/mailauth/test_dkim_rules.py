@@ -16,12 +16,13 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fakes import FakeDns
+from fakes import FakeDns, ManualClock
 
 from millrace.engine.mail.message import Message
 from millrace.engine.mailauth.bodyhash import hashed
 from millrace.engine.mailauth.dkim import Signature, judge, read_signatures
 from millrace.engine.ports import Answer
+from millrace.filters.dkim import CheckDkim
 
 
 def public(key: Any) -> str:
@@ -286,3 +287,17 @@ def test_a_key_in_test_mode_is_told() -> None:
 def test_a_signature_that_speaks_of_b_elsewhere_is_still_read_right() -> None:
     found = Vector(tags={"z": "a b=c", "n": "x b= y"}).verdict()
     assert (found.result, found.reason) == ("pass", "")
+
+
+def test_who_distrusts_lengths_gets_policy_where_the_body_goes_on() -> None:
+    length = str(len(Vector()._canonical_body()))
+    dns = FakeDns({("k._domainkey.a.example", "TXT"): [f"k=ed25519; p={public(ED25519)}".encode()]})
+
+    def told(after: bytes, **options: bool) -> tuple[str, bool, tuple[str, ...]]:
+        mail = Message.parse(Vector(tags={"l": length}, after=after).signed())
+        found = asyncio.run(CheckDkim(**options).run(mail, dns, ManualClock(NOW)))
+        return found.result, found.appended, found.domains
+
+    assert told(b"more\r\n") == ("pass", True, ("a.example",))
+    assert told(b"more\r\n", distrust_length=True) == ("policy", False, ())
+    assert told(b"", distrust_length=True) == ("pass", False, ("a.example",))
