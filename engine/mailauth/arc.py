@@ -3,7 +3,7 @@
 RFC 8617 §5.2.  The chain's structure is judged first, then the newest message signature,
 then every seal from the newest to the oldest; all keys are asked for at once.
 
-Three steps, as for DKIM: `read_chain(headers)` → `hash_body` for `chain.wish` → `judge`.
+Three steps, as for DKIM: `read_chain(headers)` → `hashed` for `chain.wish` → `judge`.
 
 Gives:  none, pass or fail, and the sealers from the oldest to the newest.
 Fails:  never; what is broken is "fail" with a reason (§5.2: there is no other word for it).

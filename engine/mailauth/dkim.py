@@ -3,7 +3,7 @@
 RFC 6376, RFC 8301 (algorithms), RFC 8463 (Ed25519), RFC 8601 §2.7.1 (words).
 
 Three steps, so that a caller may hash a long body where it blocks nobody:
-`read_signatures(headers)` → `hash_body(chunks, wishes)` → `await judge(…)`.
+`read_signatures(headers)` → `hashed(body, wishes)` → `await judge(…)`.
 
 dkimpy reads and validates tags and keys; what is hashed is put together here, at half its
 cost, and without the line of blanks that makes it burn seconds when it is fed raw mail.
