@@ -2,7 +2,7 @@
 # make run       both doors on free ports, everything embedded, ready to be tried
 # make check     format, lint, types, floors
 # make test      all checks, then all tests; installs the servers that live tests need
-# make bench     CPU milliseconds a mail, mails a second, latencies
+# make bench     CPU milliseconds a mail, latencies, memory, beside those of other filters
 #
 # Each may be run again and again; what is done is not done twice.
 
@@ -11,7 +11,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install run check test bench servers clean
+.PHONY: install run check test bench peers servers clean
 
 install: $(STAMP)
 
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml
 
 run: install
 	@$(BIN)/millrace run --demo
+
+peers:
+	@contrib/install-peers
 
 servers:
 	@VENV="$(VENV)" contrib/install-servers
@@ -37,7 +40,7 @@ check: install
 test: install servers check
 	@$(BIN)/pytest
 
-bench: install
+bench: install peers
 	@$(BIN)/python -m tests.bench
 
 clean:

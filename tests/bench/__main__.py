@@ -1,50 +1,51 @@
-"""`make bench`: what a mail costs.
+"""`make bench`: what a mail costs, beside what it costs others.
 
-CPU milliseconds of the daemon for each mail, mails a second, latencies and memory; then
-the single parts in microseconds.  Figures, never assertions: machines differ, ratios do
-less.  The daemon has one core for itself, client and name server the other.
+CPU milliseconds for each mail, of the filter and with its helpers (redis, clamd, spamd),
+mails a second, latencies and memory; each pipeline of ours in turn with the peer that does
+the same work, and the ratio.  Then the single parts in microseconds.  Figures, never
+assertions: machines differ, ratios do less.
 
-    python -m tests.bench [--quick] [--json FILE] [--only NAME] [--reuse N]
+    python -m tests.bench [--quick] [--json FILE] [--only WORD] [--no-micro] [--profile]
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
-from . import micro, report
+from . import micro, nameserver, profile, report
+from . import peer_rspamd as rspamd
 from .contenders import CONTENDERS, Contender
-from .corpus import Corpus, make
-from .daemon import BARE, daemon
-from .load import Load, Outcome, Script
-from .nameserver import nameserver
+from .corpus import make
+from .daemon import BARE, Setting, daemon
 from .report import Row
+from .sides import Bench, Side, pair
+from .stack import Absent, Target
 
-CONCURRENCY = (1, 10)
+AT_ONCE = (1, 10)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What the caller wants."""
     parser = argparse.ArgumentParser(prog="make bench", description="What a mail costs.")
-    parser.add_argument("--quick", action="store_true", help="fewer mails, under 20 seconds")
+    parser.add_argument("--quick", action="store_true", help="fewer mails and rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--only", default="", metavar="WORD", help="contenders with that word")
+    parser.add_argument("--only", default="", metavar="WORD", help="pairs with that word")
     parser.add_argument("--reuse", type=int, default=1, help="mails on one milter connection")
+    parser.add_argument("--rounds", type=int, default=0, help="turns of each side")
     parser.add_argument("--no-micro", action="store_true", help="end to end only")
+    parser.add_argument("--profile", action="store_true", help="where our time goes")
     return parser.parse_args(given)
 
 
 def cores() -> tuple[int, int]:
-    """One for the daemon, one for us; the same where there is only one."""
+    """One for the filters, one for us; the same where there is only one."""
     have = sorted(os.sched_getaffinity(0))
     return have[-1], have[0]
 
@@ -55,18 +56,23 @@ def main() -> int:
     theirs, ours = cores()
     os.sched_setaffinity(0, {ours})
     corpus = make(60 if chosen.quick else 300)
-    print(report.title(platform.python_version(), len(corpus.mails), corpus.octets, chosen.reuse))
-    with Measured(BARE, corpus, theirs, chosen.reuse) as bare:
-        rows = []
+    version = rspamd.version()
+    print(report.title(platform.python_version(), len(corpus.mails), corpus.octets, 1, version))
+    rows: list[Row] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="millrace-dns-") as folder,
+        nameserver.shared(Path(folder), corpus.zone, ours) as servers,
+    ):
+        bench = Bench(corpus, servers, theirs, chosen.reuse)
         for contender in CONTENDERS:
-            if chosen.only in contender.name:
-                for row in _measure(contender, bare, corpus, theirs, chosen):
-                    rows.append(row)
-                    print(report.line(row), flush=True)
+            if chosen.only in f"{contender.name} {contender.peer}":
+                rows += _compared(bench, contender, chosen)
+        slowness = _slowness(bench)
     print(report.foot(rows))
-    figures = [] if chosen.no_micro else micro.figures(corpus, chosen.quick)
-    slowness, kept = report.slowness_of(rows), []
-    for figure in figures:
+    if not chosen.no_micro:
+        print(report.parts_head())
+    kept = []
+    for figure in [] if chosen.no_micro else micro.figures(corpus, chosen.quick):
         kept.append(figure)
         print(report.figure(figure, slowness), flush=True)
     if chosen.json:
@@ -74,70 +80,34 @@ def main() -> int:
     return 0
 
 
-class Measured:
-    """One daemon under load, and what that has cost since `reset`."""
-
-    def __init__(self, pipeline: str, corpus: Corpus, core: int, reuse: int) -> None:
-        self._scripts = [Script(mail, number) for number, mail in enumerate(corpus.mails)]
-        self._stack = contextlib.ExitStack()
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="millrace-bench-"))
-        servers = self._stack.enter_context(nameserver(corpus.zone))
-        started = daemon(Path(folder), pipeline, core=core, servers=servers)
-        self.daemon = self._stack.enter_context(started)
-        self._load = Load(self.daemon.port, self._scripts, reuse)
-        self.reset()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *trouble: object) -> None:
-        self._stack.close()
-
-    def reset(self) -> None:
-        """Forget what was measured."""
-        self.outcome, self.cpu, self.wall = Outcome(), 0.0, 0.0
-
-    def burst(self, concurrency: int) -> None:
-        """The whole corpus once."""
-        before, began = self.daemon.usage(), time.perf_counter()
-        self.outcome += self._load.run(len(self._scripts), concurrency)
-        self.wall += time.perf_counter() - began
-        self.cpu += self.daemon.usage().cpu - before.cpu
-
-    @property
-    def cpu_ms(self) -> float:
-        """CPU milliseconds of the daemon for each mail."""
-        return self.cpu * 1000 / len(self.outcome.seconds)
+def _compared(bench: Bench, contender: Contender, chosen: argparse.Namespace) -> list[Row]:
+    """One pipeline and its peer; a peer that is not here is said and passed over."""
+    found: list[Row] = []
+    try:
+        with pair(bench, contender) as measured:
+            measured.warm("greylist" in contender.pipeline)
+            for at_once in AT_ONCE:
+                measured.rounds(chosen.rounds or (3 if chosen.quick else 5), at_once)
+                found.append(report.row(contender, measured, at_once))
+                print(report.lines(found[-1]), flush=True)
+    except Absent as absent:
+        print(f"{contender.name:22} not compared with {contender.peer}: {absent}", flush=True)
+    if chosen.profile:
+        print(profile.table(bench, contender), flush=True)
+    return found
 
 
-def _measure(
-    contender: Contender, bare: Measured, corpus: Corpus, core: int, chosen: argparse.Namespace
-) -> Iterator[Row]:
-    """Contender and yardstick in turn, since a machine's speed changes by the second."""
-    with Measured(contender.pipeline, corpus, core, chosen.reuse) as measured:
-        measured.burst(10)  # DNS answers, greylist triplets, code that was never run
-        if "greylist" in contender.pipeline:
-            time.sleep(1.2)
-            measured.burst(10)
-        for concurrency in CONCURRENCY:
-            measured.reset()
-            bare.reset()
-            for _ in range(1 if chosen.quick else 4):
-                bare.burst(concurrency)
-                measured.burst(concurrency)
-            yield Row(
-                contender.name,
-                concurrency,
-                len(measured.outcome.seconds),
-                round(measured.cpu_ms, 3),
-                round(bare.cpu_ms, 3),
-                round(len(measured.outcome.seconds) / measured.wall, 1),
-                round(measured.outcome.quantile(0.5), 2),
-                round(measured.outcome.quantile(0.99), 2),
-                round(measured.daemon.usage().rss, 1),
-                dict(measured.outcome.verdicts),
-                contender.goal,
-            )
+def _slowness(bench: Bench) -> float:
+    """How many times what it costs where the parts' goals were set a bare loop costs here."""
+    with (
+        tempfile.TemporaryDirectory(prefix="millrace-bare-") as folder,
+        daemon(Path(folder), Setting(BARE), {bench.core}) as bare,
+    ):
+        side = Side("bare loop", Target(bare.address, (bare.pid,)), bench.corpus.mails)
+        for _ in range(3):
+            side.burst(10)
+        print(f"\na bare asyncio loop that looks at nothing: {side.own_ms:.3f} CPU ms a mail")
+        return side.own_ms / report.BARE_MS
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from millrace.engine.load.mails import Mail
+
 from .keys import Key, ed25519_key, rsa_key, signature
 
 SEED = 1
@@ -38,15 +40,10 @@ rosa simon tina ulrich vera willem""".split()  # noqa: SIM905
 Zone = dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Mail:
-    """One mail and its envelope."""
-
-    raw: bytes
-    ip: str
-    host: str
-    sender: str
-    recipients: tuple[str, ...]
+_SPAM = """casino viagra lottery winner million dollars click unsubscribe cheap pills replica
+watches bonus jackpot guaranteed income singles loan approved crypto doubled urgent wire transfer
+beneficiary inheritance discount pharmacy prize claim""".split()  # noqa: SIM905
+TRAINED = 80  # mails of each kind, for classifiers that bring no model
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,21 @@ class Corpus:
         """The middle mail's size."""
         sizes = sorted(len(mail.raw) for mail in self.mails)
         return sizes[len(sizes) // 2]
+
+    def training(self, kind: str) -> Iterator[bytes]:
+        """Mails to learn from: "ham", of the same words as the corpus, or "spam"."""
+        if kind == "ham":
+            yield from (mail.raw for mail in make(TRAINED, SEED + 1).mails)
+            return
+        chance = random.Random(SEED)
+        for number in range(TRAINED):
+            body = "\r\n".join(" ".join(chance.choices(_SPAM, k=9)) for _ in range(40))
+            yield (
+                f"From: Prize <win{number}@lottery.invalid>\r\nTo: <user@rcpt.example>\r\n"
+                f"Subject: {' '.join(chance.choices(_SPAM, k=4))}\r\n"
+                f"Date: Mon, 16 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{number}@lottery.invalid>"
+                f"\r\n\r\n{body}\r\n"
+            ).encode()
 
 
 @dataclass(frozen=True)

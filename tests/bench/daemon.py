@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,27 @@ from .noops import FILTERS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_S = 60.0
-_DOOR = re.compile(r"listening milter inet:(\d+)@")
+_DOOR = re.compile(r"listening milter (\S+)")
 BARE = ""  # in place of a pipeline: the yardstick
 _RUN = "import sys; from millrace.engine.cli import main; sys.exit(main())"
+_PROFILED = """\
+import cProfile
+from millrace.engine.cli import main
+profile = cProfile.Profile()
+try:
+    profile.runcall(main)
+finally:
+    profile.dump_stats("profile")
+"""
 _SETTINGS = """\
 pipelines = "."
 policies  = "."
 
 [[listener]]
 kind     = "milter"
-address  = "inet:0@127.0.0.1"
+address  = "{address}"
 pipeline = "bench"
+mode     = "0666"
 
 [http]
 address = ""
@@ -36,8 +46,12 @@ address = ""
 [dns]
 {dns}
 
+[state]
+url = "{state}"
+
 [limits]
-per_client = 1000
+per_client = 20000
+connections = {connections}
 
 [log]
 format    = "json"
@@ -46,45 +60,37 @@ decisions = "decisions.jsonl"
 
 
 @dataclass(frozen=True)
-class Usage:
-    """CPU seconds so far, and MiB of memory."""
+class Daemon:
+    """One that runs, and the address that it listens on."""
 
-    cpu: float
-    rss: float
+    pid: int
+    address: str
 
 
 @dataclass(frozen=True)
-class Daemon:
-    """One that runs, and the port that it listens on."""
+class Setting:
+    """How a daemon is set up; DNS comes from `servers`, or from a zone file."""
 
-    pid: int
-    port: int
-
-    def usage(self) -> Usage:
-        """What all its threads have used, by the scheduler's own clock where there is one."""
-        tasks = Path(f"/proc/{self.pid}/task")
-        try:
-            spent = [int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()]
-            cpu = sum(spent) / 1e9
-        except OSError:  # a kernel without it: ticks of 10 ms
-            words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-            cpu = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+)", status)
-        return Usage(cpu, int(found[1]) / 1024 if found else 0.0)
+    pipeline: str
+    address: str = "inet:0@127.0.0.1"
+    servers: str = ""
+    zone: Zone | None = None
+    state: str = "embedded:state.db"
+    connections: int = 2000
+    workers: int = 1
+    profiled: bool = False
 
 
 @contextlib.contextmanager
-def daemon(
-    folder: Path, pipeline: str, *, core: int, servers: str = "", zone: Zone | None = None
-) -> Iterator[Daemon]:
-    """Start one with this pipeline; DNS comes from servers, or from a zone file."""
-    _write(folder, pipeline, servers, zone)
-    command = [sys.executable, "-c", _RUN, "run", "--config", str(folder / "millrace.toml")]
-    if pipeline == BARE:
+def daemon(folder: Path, setting: Setting, cores: Collection[int]) -> Iterator[Daemon]:
+    """Start one in a folder; it ends with the block."""
+    _write(folder, setting)
+    code = _PROFILED if setting.profiled else _RUN
+    command = [sys.executable, "-c", code, "run", "--config", str(folder / "millrace.toml")]
+    if setting.pipeline == BARE:
         command = [sys.executable, "-m", "tests.bench.bare"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
-    environment["PYTHONPATH"] = os.pathsep.join((str(folder), str(CHECKOUT)))
+    environment["PYTHONPATH"] = os.pathsep.join((str(folder), str(CHECKOUT / "src"), str(CHECKOUT)))
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
@@ -92,23 +98,27 @@ def daemon(
             cwd=folder,
             env=environment,
             stderr=log,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         ) as process,
     ):
         try:
-            yield Daemon(process.pid, _port(process, folder / "log"))
+            yield Daemon(process.pid, _address(process, folder / "log"))
         finally:
             process.terminate()
 
 
-def _write(folder: Path, pipeline: str, servers: str, zone: Zone | None) -> None:
-    (folder / "bench.toml").write_text(pipeline)
+def _write(folder: Path, setting: Setting) -> None:
+    (folder / "bench.toml").write_text(setting.pipeline)
     (folder / "pass.toml").write_text('title = "Pass"\n')
-    dns = f'servers = ["{servers}"]' if servers else ""
-    if zone is not None:
-        (folder / "zone.json").write_text(json.dumps(zone))
+    dns = f'servers = ["{setting.servers}"]' if setting.servers else ""
+    if setting.zone is not None:
+        (folder / "zone.json").write_text(json.dumps(setting.zone))
         dns = 'zone = "zone.json"'
-    (folder / "millrace.toml").write_text(_SETTINGS.format(dns=dns))
+    text = _SETTINGS.format(
+        dns=dns, address=setting.address, state=setting.state, connections=setting.connections
+    )
+    workers = f"workers = {setting.workers}\n" if setting.workers > 1 else ""
+    (folder / "millrace.toml").write_text(workers + text)
     # the filters that do nothing come as a third party's do, by entry points
     package = folder / "noops-0.dist-info"
     package.mkdir()
@@ -117,12 +127,12 @@ def _write(folder: Path, pipeline: str, servers: str, zone: Zone | None) -> None
     (package / "entry_points.txt").write_text("\n".join(["[millrace.filters]", *points, ""]))
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     """Read what it says until it is ready."""
     end = time.monotonic() + READY_S
     while process.poll() is None and time.monotonic() < end:
         said = log.read_text()
         if "\nready\n" in said and (found := _DOOR.search(said)):
-            return int(found[1])
+            return found[1]
         time.sleep(0.02)
     raise RuntimeError("the daemon did not start:\n" + log.read_text())

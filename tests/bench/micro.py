@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from millrace.engine.document import Document
+from millrace.engine.load.milter import events
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.message import Message
@@ -34,7 +35,6 @@ from millrace.models.classify import Models
 from . import corpus as mails
 from . import mailauth
 from .corpus import Corpus, Mail
-from .load import events
 from .noops import FILTERS
 from .report import Figure
 

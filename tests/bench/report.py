@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-BARE_MS = 0.10  # the yardstick, 10 connections, on the machine of the goals
+from .contenders import Contender
+from .sides import Pair, Side
+
+BARE_MS = 0.10  # the yardstick, 10 connections, on the machine of the parts' goals
 
 
 @dataclass(frozen=True)
-class Row:
-    """One contender at one concurrency: CPU-ms a mail, mails/s, latencies in ms, MiB.
-
-    `bare_ms` is what the yardstick cost in the same seconds.
-    """
+class Seen:
+    """One side: CPU-ms a mail, mails/s, latencies in ms, MiB."""
 
     name: str
-    concurrency: int
-    mails: int
     cpu_ms: float
-    bare_ms: float
+    helpers_ms: Mapping[str, float]
     mails_per_s: float
     p50_ms: float
     p99_ms: float
     rss_mib: float
-    verdicts: dict[str, int]
-    goal_ms: float | None
+    pss_mib: float
+    verdicts: Mapping[str, int]
 
     @property
-    def slowness(self) -> float:
-        """How many times as much as where the goals were set the yardstick cost meanwhile."""
-        return self.bare_ms / BARE_MS
+    def all_ms(self) -> float:
+        """With its helpers."""
+        return self.cpu_ms + sum(self.helpers_ms.values())
+
+
+@dataclass(frozen=True)
+class Row:
+    """Ours and its peer, alternating; `ratios` are of CPU with helpers, round by round."""
+
+    at_once: int
+    mails: int
+    ours: Seen
+    theirs: Seen
+    ratios: tuple[float, ...]
+    target: float | None
+    over_ms: float | None
+
+    @property
+    def ratio(self) -> float:
+        """The middle one."""
+        return statistics.median(self.ratios)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.over_ms is not None:
+            return self.over <= self.over_ms
+        return None if self.target is None else self.ratio <= self.target
+
+    @property
+    def over(self) -> float:
+        """Milliseconds of our own process above those of the peer's."""
+        return self.ours.cpu_ms - self.theirs.cpu_ms
 
 
 @dataclass(frozen=True)
@@ -48,60 +77,93 @@ class Figure:
     whose: str = ""
 
 
-def title(python: str, mails: int, octets: int, reuse: int) -> str:
+def row(contender: Contender, measured: Pair, at_once: int) -> Row:
+    """What a pair's rounds came to."""
+    return Row(
+        at_once,
+        measured.ours.outcome.answered,
+        seen(measured.ours),
+        seen(measured.theirs),
+        tuple(round(ratio, 4) for ratio in measured.ratios),
+        contender.target,
+        contender.over_ms,
+    )
+
+
+def seen(side: Side) -> Seen:
+    """One side's figures."""
+    outcome, memory = side.outcome, side.memory
+    return Seen(
+        side.name,
+        round(side.own_ms, 3),
+        {name: round(ms, 3) for name, ms in side.helpers_ms.items()},
+        round(outcome.answered / side.wall, 1),
+        round(outcome.since_sent.quantile(0.5) * 1000, 2),
+        round(outcome.since_sent.quantile(0.99) * 1000, 2),
+        round(memory.rss, 1),
+        round(memory.pss, 1),
+        dict(outcome.verdicts + outcome.errors),
+    )
+
+
+def title(python: str, mails: int, octets: int, reuse: int, rspamd: str) -> str:
     """What was done, and the head of the table."""
     return (
         f"Python {python}, {mails} mails (middle one {octets / 1024:.1f} KiB), DNS answers "
-        f"cached, {reuse} mail(s) on a connection, log and decision records written\n\n"
-        f"{'pipeline':16} {'c':>3} {'CPU ms/mail':>12} {'goal':>6} {'bare':>6} {'mails/s':>8} "
-        f"{'p50 ms':>7} {'p99 ms':>7} {'RSS MiB':>8}  verdicts"
+        f"cached where the filter caches,\n{reuse} mail(s) on a connection, log and decision "
+        f"records written; rspamd is {rspamd or 'absent'}.\n"
+        "Filter and helpers on one core, client and DNS on another: mails/s are of one core.\n\n"
+        f"{'':22} {'c':>3} {'CPU ms':>8} {'+helpers':>8} {'mails/s':>8} "
+        f"{'p50 ms':>7} {'p99 ms':>7} {'RSS':>5} {'PSS':>5}  verdicts"
     )
 
 
-def line(row: Row) -> str:
-    """One row of the table."""
-    verdicts = " ".join(f"{word} {count}" for word, count in sorted(row.verdicts.items()))
+def lines(one: Row) -> str:
+    """The two lines of a comparison, and the ratio."""
+    least, most = min(one.ratios), max(one.ratios)
+    told = f"ratio {one.ratio:.3f} ({least:.3f} to {most:.3f} in {len(one.ratios)} rounds)"
+    if one.over_ms is not None:
+        told += f"; {one.over:.2f} ms over, of {one.over_ms:.2f}"
+    elif one.target is not None:
+        told += f", of {one.target:.3g}"
+    if one.reached is not None:
+        told += ": met" if one.reached else ": MISSED"
+    return "\n".join((_line(one.ours, one.at_once), _line(one.theirs, 0), f"{'':26} {told}"))
+
+
+def _line(side: Seen, at_once: int) -> str:
+    verdicts = " ".join(f"{word} {count}" for word, count in sorted(side.verdicts.items()))
+    name = side.name if at_once else f"  {side.name}"
     return (
-        f"{row.name:16} {row.concurrency:>3} {row.cpu_ms:>12.3f} {_goal(row):>6} "
-        f"{row.bare_ms:>6.3f} {row.mails_per_s:>8.0f} {row.p50_ms:>7.2f} {row.p99_ms:>7.2f} "
-        f"{row.rss_mib:>8.1f}  {verdicts}"
+        f"{name:22} {at_once or '':>3} {side.cpu_ms:>8.3f} {side.all_ms:>8.3f} "
+        f"{side.mails_per_s:>8.0f} {side.p50_ms:>7.2f} {side.p99_ms:>7.2f} "
+        f"{side.rss_mib:>5.0f} {side.pss_mib:>5.0f}  {verdicts}"
     )
-
-
-def _goal(row: Row) -> str:
-    return "" if row.goal_ms is None else f"{row.goal_ms:.2f}"
 
 
 def foot(rows: Sequence[Row]) -> str:
-    """Which goals are met, where the daemon's core is full."""
-    busiest = max((row.concurrency for row in rows), default=0)
-    full = [row for row in rows if row.concurrency == busiest and row.goal_ms is not None]
-    told = [_verdict(row) for row in full]
-    return (
-        f"\n(goals were set where the bare loop costs {BARE_MS:.2f} ms with 10 connections; "
-        "scaled means: as many times quicker)\n"
-        + "\n".join(told)
-        + f"\n\n{'part':40} {'CPU µs':>9} {'goal':>6}"
-    )
+    """Where we lose to a peer, whatever the target says."""
+    worse = [f"  {words}" for one in rows for words in _lost(one)]
+    return "\n".join(("\nWhere we lose:", *(worse or ["  nowhere, in what was measured"])))
 
 
-def slowness_of(rows: Sequence[Row]) -> float:
-    """The middle slowness of the run; 0 where nothing was measured."""
-    busiest = max((row.concurrency for row in rows), default=0)
-    found = sorted(row.slowness for row in rows if row.concurrency == busiest)
-    return found[len(found) // 2] if found else 0.0
+def _lost(one: Row) -> list[str]:
+    ours, theirs, found = one.ours, one.theirs, []
+    where = f"{ours.name} against {theirs.name}, {one.at_once} at once"
+    for what, mine, other in (
+        ("CPU ms with helpers", ours.all_ms, theirs.all_ms),
+        ("p50 ms", ours.p50_ms, theirs.p50_ms),
+        ("p99 ms", ours.p99_ms, theirs.p99_ms),
+        ("PSS MiB", ours.pss_mib, theirs.pss_mib),
+    ):
+        if mine > other * 1.05:
+            found.append(f"{where}: {what} {mine:.2f}, theirs {other:.2f}")
+    return found
 
 
-def _verdict(row: Row) -> str:
-    goal, scaled = row.goal_ms or 0.0, row.cpu_ms / row.slowness
-    return (
-        f"{row.name}: {row.cpu_ms:.2f} of {goal:.2f} ms, {_word(row.cpu_ms / goal)}; "
-        f"scaled {scaled:.2f} ms, {_word(scaled / goal)}"
-    )
-
-
-def _word(share: float) -> str:
-    return "met" if share <= 1 else f"MISSED by {share * 100 - 100:.0f} %"
+def parts_head() -> str:
+    """The head of the parts."""
+    return f"\n{'part':40} {'CPU µs':>9} {'goal':>6}   (scaled: by what a bare loop costs here)"
 
 
 def figure(part: Figure, slowness: float) -> str:
@@ -118,6 +180,11 @@ def figure(part: Figure, slowness: float) -> str:
     return told
 
 
+def _word(share: float) -> str:
+    return "met" if share <= 1 else f"MISSED by {share * 100 - 100:.0f} %"
+
+
 def data(rows: Sequence[Row], figures: Sequence[Figure]) -> dict[str, Any]:
     """All of it, for machines."""
-    return {"rows": [asdict(row) for row in rows], "parts": [asdict(part) for part in figures]}
+    compared = [{**asdict(one), "ratio": one.ratio, "reached": one.reached} for one in rows]
+    return {"rows": compared, "parts": [asdict(part) for part in figures]}
