@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "plan:plan",
     "filters": "filters:filters",
     "explain": "explain:explain",
+    "load": "load:load",
     "archive": "archive:archive",
     "model": "model:model",
     "dkim": "dkim:dkim",

@@ -122,7 +122,7 @@ class Drive:
                 self._go_on(key.data, mask)
         elif wait:
             time.sleep(min(wait, 1.0))
-        if now - self._swept > 1.0:
+        if now - self._swept > min(self._plan.patience, 1.0):
             self._sweep(now)
 
     def _stop(self) -> None:
@@ -140,7 +140,7 @@ class Drive:
             if not self._open(self._next or now, now):
                 return _AGAIN_S
             self._next = next(self._moments, None)
-        return 1.0
+        return min(self._plan.patience, 1.0)
 
     def _open(self, due: float, now: float) -> bool:
         """Begin one; False when the server's queue is full, and it must wait."""

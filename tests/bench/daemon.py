@@ -22,12 +22,14 @@ _DOOR = re.compile(r"listening milter (\S+)")
 BARE = ""  # in place of a pipeline: the yardstick
 _RUN = "import sys; from millrace.engine.cli import main; sys.exit(main())"
 _PROFILED = """\
-import cProfile
+import cProfile, signal
 from millrace.engine.cli import main
 profile = cProfile.Profile()
+signal.signal(signal.SIGUSR2, lambda *_: profile.enable())
 try:
-    profile.runcall(main)
+    main()
 finally:
+    profile.disable()
     profile.dump_stats("profile")
 """
 _SETTINGS = """\
