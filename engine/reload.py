@@ -4,11 +4,15 @@ The new plans are built from the files as they are now, the policies' own tests 
 and only when all is well does the one reference of each pipeline change.  A file that
 is wrong leaves everything as it was.
 
+Several workers reload together: the supervisor builds first (`attempt`), each worker builds
+and opens what it needs (`prepare`), and only when all of them could, they swap (`commit`).
+
 Fails: never; what went wrong is in the outcome, for the log and for /reload.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -51,28 +55,88 @@ def build(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
     return built
 
 
-def reload(
-    settings: Settings, serving: Mapping[str, Serving], ready: Callable[[list[Plan]], None]
-) -> Reloaded:
-    """Swap in what the files say now; `ready` opens what the new plans ask for."""
-    in_force = {name: each.plan.revision for name, each in serving.items()}
+def attempt(settings: Settings, in_force: Mapping[str, str]) -> dict[str, Plan] | Reloaded:
+    """The plans that the files make now; where there is nothing to swap, how it ended."""
     try:
-        built = build(settings, serving)
-        ready(list(built.values()))
+        built = build(settings, in_force)
     except (Misconfigured, Unavailable) as error:
-        _log.error("reload refused, revision %s serves on: %s", _shown(in_force), error)
-        return Reloaded("refused", in_force, tuple(str(error).split("\n\n")))
+        return refused(in_force, str(error))
     except Exception as error:  # the wall around a reload
-        _log.exception("reload ended by an error of ours, revision %s serves on", _shown(in_force))
-        return Reloaded("refused", in_force, (f"{type(error).__name__}: {error}",))
-    revisions = {name: plan.revision for name, plan in built.items()}
+        _log.exception("a reload ended by an error of ours")
+        return refused(in_force, f"{type(error).__name__}: {error}")
+    revisions = revisions_of(built)
     if revisions == in_force:
         _log.info("reload: nothing changed, revision %s", _shown(revisions))
         return Reloaded("unchanged", revisions)
-    for name, plan in built.items():
-        serving[name].plan = plan
-    _log.info("reload: revision %s serves, %s before", _shown(revisions), _shown(in_force))
-    return Reloaded("swapped", revisions)
+    return built
+
+
+def refused(in_force: Mapping[str, str], problems: str) -> Reloaded:
+    """Everything stays as it was; an empty line stands between two problems."""
+    _log.error("reload refused, revision %s serves on: %s", _shown(in_force), problems)
+    return Reloaded("refused", in_force, tuple(problems.split("\n\n")))
+
+
+def swapped(before: Mapping[str, str], now: Mapping[str, str]) -> Reloaded:
+    """The new plans serve."""
+    _log.info("reload: revision %s serves, %s before", _shown(now), _shown(before))
+    return Reloaded("swapped", now)
+
+
+def revisions_of(plans: Mapping[str, Plan]) -> dict[str, str]:
+    """The revision of each pipeline."""
+    return {name: plan.revision for name, plan in plans.items()}
+
+
+class Reload:
+    """One worker's part; `ready` opens what the new plans ask for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        serving: Mapping[str, Serving],
+        ready: Callable[[list[Plan]], None],
+    ) -> None:
+        self._settings = settings
+        self._serving = serving
+        self._ready = ready
+        self._next: dict[str, Plan] = {}
+
+    @property
+    def in_force(self) -> dict[str, str]:
+        """The revisions that serve now."""
+        return {name: each.plan.revision for name, each in self._serving.items()}
+
+    @property
+    def prepared(self) -> dict[str, str]:
+        """The revisions that `commit` will put in force."""
+        return revisions_of(self._next)
+
+    async def prepare(self) -> Reloaded | None:
+        """Build and open, beside the mails under way; None when `commit` may follow."""
+        self._next = {}
+        built = await asyncio.to_thread(attempt, self._settings, self.in_force)
+        if isinstance(built, Reloaded):
+            return built
+        try:
+            self._ready(list(built.values()))
+        except (Misconfigured, Unavailable) as error:
+            return refused(self.in_force, str(error))
+        except Exception as error:  # the same wall
+            _log.exception("a reload ended by an error of ours")
+            return refused(self.in_force, f"{type(error).__name__}: {error}")
+        self._next = built
+        return None
+
+    def commit(self) -> Reloaded:
+        """Swap; mails that have begun keep their plan."""
+        before, prepared = self.in_force, self._next
+        if not prepared:
+            return Reloaded("unchanged", before)
+        self._next = {}
+        for name, plan in prepared.items():
+            self._serving[name].plan = plan
+        return swapped(before, self.in_force)
 
 
 def _shown(revisions: Mapping[str, str]) -> str:

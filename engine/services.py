@@ -50,6 +50,11 @@ class Health:
     where: str
     trouble: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """For /readyz and /status."""
+        told = {"name": self.name, "where": self.where, "ok": not self.trouble}
+        return told | ({"trouble": self.trouble} if self.trouble else {})
+
 
 class Services:
     """All adapters of one process."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from millrace.engine.document import Document, Path_, meant, nearest
 from millrace.engine.errors import Fault, Misconfigured
@@ -138,13 +138,17 @@ class Log:
 class Limits:
     """Bounds; above them the answer is "come again"."""
 
-    connections: Annotated[int, "at one door at once"] = 1000
+    connections: Annotated[int, "at one door at once, in all workers"] = 1000
     per_client: Annotated[int, "of one address at an SMTP door"] = 100
     message: Annotated[Octets, "the largest mail"] = Octets(50 << 20)
     recipients: Annotated[int, "of one mail"] = 1000
+    mails: Annotated[int, "in work at once, in all workers"] = 2000
+    in_work: Annotated[Octets, "of mails in work, in memory and in spool files"] = Octets(1 << 30)
     spool_above: Annotated[Octets, "larger bodies lie in a file"] = Octets(1 << 20)
     idle: Annotated[Seconds, "how long a peer may be silent"] = Seconds(300.0)
     drain: Annotated[Seconds, "how long a stop waits for mails under way"] = Seconds(30.0)
+    hung: Annotated[Seconds, "a worker that is silent for so long is replaced"] = Seconds(30.0)
+    worker_memory: Annotated[Octets, "a worker that takes more is replaced"] = Octets(1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,9 @@ class Settings:
     """All of it.  `folder` is what relative paths count from; `origins` says who chose what."""
 
     profile: Annotated[Profile, "development or production"] = "development"
+    workers: Annotated[int | Literal["auto"], 'processes that take mail; "auto": one a core'] = 1
+    user: Annotated[str, 'who the daemon becomes once its doors are open; "": nobody else'] = ""
+    group: Annotated[str, "and its group, by default the user's"] = ""
     pipelines: Annotated[Path, "the folder of pipelines; the shipped ones are found too"] = Path(
         "pipelines"
     )
@@ -184,9 +191,10 @@ SECTIONS: dict[str, type] = {
     if entry.name
     in ("http", "dns", "state", "archive", "keys", "reports", "models", "scanner", "log", "limits")
 }
-_OWN = {o.name: o for o in options_of(Settings) if o.name in ("profile", "pipelines", "policies")}
+_OWN_NAMES = ("profile", "workers", "user", "group", "pipelines", "policies")
+_OWN = {o.name: o for o in options_of(Settings) if o.name in _OWN_NAMES}
 PROFILES: dict[str, dict[str, Any]] = {
-    "production": {},
+    "production": {"workers": "auto"},
     "development": {"scanner.when_absent": "skip", "log.level": "info"},
 }
 
@@ -362,6 +370,6 @@ def _from_text(text: str, hint: Any) -> object:  # noqa: ANN401 - a type, of any
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
             text.lower(), text
         )
-    if hint is int and text.lstrip("-").isdigit():
+    if (hint is int or int in get_args(hint)) and text.lstrip("-").isdigit():
         return int(text)
     return text

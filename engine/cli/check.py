@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from millrace.engine import plans
-from millrace.engine.app import next_hop, octal
 from millrace.engine.cli.options import read, with_settings
+from millrace.engine.doors import next_hop, octal
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.net.endpoint import Endpoint
 from millrace.engine.settings import Settings

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from millrace.engine import settings as layers
-from millrace.engine.app import App
 from millrace.engine.cli.init import files
-from millrace.engine.net.endpoint import Endpoint
 from millrace.engine.settings import Archive, Http, Listener, Log, Settings, State
 
 FOLDER = Path("demo")
@@ -41,9 +40,8 @@ def settings(overrides: tuple[str, ...]) -> Settings:
     )
 
 
-def try_it(app: App) -> str:
-    """Ready-made commands, with the ports that are open."""
-    ports = {door.kind: Endpoint.parse(door.listener.address).port for door in app.doors}
+def try_it(ports: Mapping[str, int]) -> str:
+    """Ready-made commands, with the ports that are open, by the kind of door."""
     mail = "From: you@example.org\\nSubject: hello\\n\\nIs anybody there?"
     python = (
         f"import smtplib; smtplib.SMTP('127.0.0.1', {ports['smtp']})"

@@ -3,6 +3,10 @@
 Above the limits a peer hears `full` (in its protocol's words) and is let go: a refusal
 now is better than a queue in memory.
 
+Several workers may stand at one door.  They share its bounds by a `Seat` each.  Where they
+share the very socket too (a Unix path has only one), whoever has clearly more connections than
+the idlest waits a moment before it accepts, since the kernel wakes them all.
+
 Fails: never by what a peer does.  An error that leaves `serve` is a bug of the server;
 it ends that connection and goes to the loop's exception handler.
 """
@@ -17,10 +21,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from millrace.engine.census import Census, Seat
 from millrace.engine.net.endpoint import Endpoint, bind
 from millrace.engine.net.stream import Stream
 
 Serve = Callable[[Stream], Awaitable[None]]
+YIELD_S = 0.002  # how long the busier worker leaves a connection to the others
+ABOVE = 1.25  # times the fewest connections of any worker, and two, is clearly more
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +39,41 @@ class Bounds:
     idle: float = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker stands: its seat among all, and which of the daemon's doors this is."""
+
+    seat: Seat
+    door: int = 0
+
+    @staticmethod
+    def alone() -> Place:
+        """The only worker, the only door."""
+        return Place(Census(1, 1).seat(0))
+
+
 class Listener:
     """One listening socket and its connections; `address` is the real one."""
 
-    def __init__(self, endpoint: Endpoint, serve: Serve, bounds: Bounds, full: bytes = b"") -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        serve: Serve,
+        bounds: Bounds,
+        full: bytes = b"",
+        place: Place | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.bounds = bounds
         self.refused = 0
         self._serve = serve
         self._full = full
+        self._place = place or Place.alone()
+        self._seat, self._door = self._place.seat, self._place.seat.door(self._place.door)
+        self._shared: socket.socket | None = None
+        self._owns_path = True
         self._tasks: dict[asyncio.Task[None], Stream] = {}
+        self._adopting: set[asyncio.Task[None]] = set()
         self._addresses: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
@@ -55,27 +87,49 @@ class Listener:
         """How many are open."""
         return len(self._tasks)
 
-    async def start(self, sock: socket.socket) -> None:
-        """Accept on a socket that `bind` made."""
+    async def start(
+        self, sock: socket.socket, *, shared: bool = False, given: bool = False
+    ) -> None:
+        """Accept on a listening socket.
+
+        `shared`: other processes accept on it too; `given`: its path is not ours to remove.
+        """
         self.endpoint = self.endpoint.of(sock)
+        self._owns_path = not given
         loop = asyncio.get_running_loop()
-        if self.endpoint.kind == "unix":
+        if shared:
+            self._shared = sock
+            loop.add_reader(sock.fileno(), self._knock)
+        elif self.endpoint.kind == "unix":
             self._server = await loop.create_unix_server(self._stream, sock=sock)
         else:
             self._server = await loop.create_server(self._stream, sock=sock)
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
-        if self._server is not None:
+        if self._shared is not None:
+            asyncio.get_running_loop().remove_reader(self._shared.fileno())
+            self._shared.close()
+            self._shared = None
+        elif self._server is not None:
             self._server.close()
             self._server = None
-            if self.endpoint.kind == "unix":
-                with contextlib.suppress(OSError):
-                    os.unlink(self.endpoint.path)
+        else:
+            return
+        if self.endpoint.kind == "unix" and self._owns_path:
+            with contextlib.suppress(OSError):
+                os.unlink(self.endpoint.path)
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Stop, give open connections `grace` seconds to end, and end the rest."""
+    async def close(self, grace: float = 0.0, patience: float = 0.0) -> None:
+        """Stop, give open connections `grace` seconds to end, and end the rest.
+
+        For `patience` seconds of them, even those at rest go on: an MTA whose milter ends
+        between two mails of a session defers the second.
+        """
         self.stop()
+        if self._tasks and patience > 0:
+            await asyncio.wait(self._tasks, timeout=patience)
+            grace = max(grace - patience, 0.0)
         for stream in self._tasks.values():
             stream.retire()
         if self._tasks and grace > 0:
@@ -84,6 +138,52 @@ class Listener:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    # --- a socket that others accept on too
+
+    def _knock(self) -> None:
+        """Somebody waits at the door; take one, or leave it to a worker with less to do."""
+        if self._shared is None:
+            return
+        if self._has_clearly_more():
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._shared.fileno())
+            loop.call_later(YIELD_S, self._look_again)
+            return
+        self._accept()
+
+    def _look_again(self) -> None:
+        if self._shared is not None:
+            self._accept()  # nobody else took it, or there is nothing
+            asyncio.get_running_loop().add_reader(self._shared.fileno(), self._knock)
+
+    def _accept(self) -> None:
+        assert self._shared is not None
+        try:
+            sock, _ = self._shared.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:  # no descriptor left: let some connections end first
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._shared.fileno())
+            loop.call_later(1.0, self._look_again)
+            return
+        sock.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._adopt(sock))
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._stream, sock)
+        except OSError:
+            sock.close()
+
+    def _has_clearly_more(self) -> bool:
+        fewest = self._seat.fewest(self._door)
+        return len(self._tasks) > fewest * ABOVE + 2
+
+    # --- one connection
 
     def _stream(self) -> Stream:
         return Stream(self.bounds.idle, self._opened)
@@ -96,6 +196,7 @@ class Listener:
     async def _connection(self, stream: Stream) -> None:
         ip = stream.peer.ip
         self._addresses[ip] += 1
+        self._count(ip, 1)
         try:
             if self._too_many(ip):
                 self.refused += 1
@@ -105,15 +206,31 @@ class Listener:
             await stream.close()
         finally:
             stream.abort()
+            self._count(ip, -1)
             self._addresses[ip] -= 1
             if not self._addresses[ip]:
                 del self._addresses[ip]
 
+    def _count(self, ip: str, amount: int) -> None:
+        self._seat.add(self._door, amount)
+        if ip:
+            self._seat.add(self._seat.client(self._place.door, ip), amount)
+
     def _too_many(self, ip: str) -> bool:
-        if len(self._tasks) > self.bounds.connections:
+        if self._seat.total(self._door) > self.bounds.connections:
             return True
-        # all peers of a Unix socket have the address ""
-        return bool(ip) and self._addresses[ip] > self.bounds.per_address
+        if not ip:  # all peers of a Unix socket have the address ""
+            return False
+        elsewhere = self._seat.others(self._seat.client(self._place.door, ip))
+        return self._addresses[ip] + elsewhere > self.bounds.per_address
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A listening socket that somebody else opened; `shared` when others accept on it too."""
+
+    sock: socket.socket
+    shared: bool = False
 
 
 async def listen(
@@ -124,9 +241,14 @@ async def listen(
     full: bytes = b"",
     mode: int | None = None,
     group: str = "",
+    place: Place | None = None,
+    given: Given | None = None,
 ) -> Listener:
-    """Bind and accept; raises Misconfigured when the address is no good."""
+    """Bind (or take what is given) and accept; Misconfigured when the address is no good."""
     endpoint = Endpoint.parse(address)
-    listener = Listener(endpoint, serve, bounds or Bounds(), full)
-    await listener.start(bind(endpoint, mode=mode, group=group))
+    listener = Listener(endpoint, serve, bounds or Bounds(), full, place)
+    if given is not None:
+        await listener.start(given.sock, shared=given.shared, given=True)
+    else:
+        await listener.start(bind(endpoint, mode=mode, group=group))
     return listener

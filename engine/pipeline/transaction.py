@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -55,8 +56,9 @@ class Serving:
 
 
 def new_id(now: float) -> str:
-    """An id for a mail or a visit: upper-case, sorts by time, never twice in a process."""
-    return f"{int(now):X}{next(_serial) % 0x1000000:06X}"
+    """An id for a mail or a visit: upper-case, sorts by time, never twice on a host."""
+    who = os.getpid() << 18 | next(_serial) % (1 << 18)
+    return f"{int(now):X}{who:010X}"
 
 
 class Transaction:

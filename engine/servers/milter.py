@@ -26,6 +26,7 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action, Because, Reply, Verdict
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.pressure import FULL, Load, Pressure
 from millrace.engine.servers.milter_edits import in_order
 from millrace.engine.wire import milter as wire
 from millrace.engine.wire.milter import Act, Answer, Command
@@ -47,11 +48,15 @@ _TOO_MANY = Reply(452, "4.5.3", "Too many recipients in one mail")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of one mail: octets, recipients, and above which octets a body is spooled."""
+    """Limits of one mail: octets, recipients, and above which octets a body is spooled.
+
+    `pressure` bounds all mails together.
+    """
 
     message: int = 50 << 20
     recipients: int = 1000
     spool_above: int = 1 << 20
+    pressure: Pressure | None = None
 
 
 def wants(plan: Plan) -> wire.Wants:
@@ -97,10 +102,13 @@ class MilterFrontEnd:
         self._visit_macros: dict[str, str] = {}
         self._mail_macros: dict[str, str] = {}
         self._transaction = Transaction(self._serving, listener)
+        self._client = ""
+        self._load: Load | None = None
         self.wants = wants(serving.plan)
         self._forget()
 
     def _forget(self) -> None:
+        self._unload()
         self._fields: list[tuple[bytes, bytes]] = []
         self._section: Headers | None = None
         self._octets = 0
@@ -137,10 +145,24 @@ class MilterFrontEnd:
             self._fields.append((field.name, wire.wire_value(field.value)))
 
     def _note_body(self, data: bytes) -> None:
+        if self._owed:
+            return  # nobody will read it
         if self._body.size + len(data) > self._bounds.message:
-            self._owed = self._owed or (_TOO_LARGE,)
+            self._refuse_body(_TOO_LARGE)
+        elif self._load is not None and not self._load.grow(len(data)):
+            self._refuse_body(FULL)
         else:
             self._body.write(data)
+
+    def _refuse_body(self, reply: Reply) -> None:
+        self._owed = (reply,)
+        self._body = BodyWriter(self._bounds.spool_above)
+        self._unload()
+
+    def _unload(self) -> None:
+        if self._load is not None:
+            self._load.end()
+            self._load = None
 
     def _listeners(self) -> Mapping[Hashable, Listener]:
         return self._transaction.listeners(self._headers())
@@ -151,7 +173,9 @@ class MilterFrontEnd:
         """The reply to one event: the edits, if it is the last, and the answer."""
         match event:
             case wire.Connect():
-                return self._reply(await self._transaction.connect(_peer(event)))
+                peer = _peer(event)
+                self._client = peer.ip
+                return self._reply(await self._transaction.connect(peer))
             case wire.Helo():
                 return self._reply(await self._transaction.helo(Helo(event.name)))
             case wire.MailFrom():
@@ -164,6 +188,7 @@ class MilterFrontEnd:
                 self._note_body(event.data)
                 answer = await self._end_of_message()
                 self._mail_macros.clear()
+                self._unload()
                 return answer
             case wire.Abort() | wire.QuitNewConnection() | wire.Quit():
                 self.abort()
@@ -180,11 +205,20 @@ class MilterFrontEnd:
         self._forget()
         if self._shared.plan is not self._serving.plan and self._covered(self._shared.plan):
             self._serving.plan = self._shared.plan
+        if not self._take_on():
+            return self._owed
         self._begun = True
         sender = Sender(_address(event.path), event.options)
         macros = self._visit_macros | self._mail_macros
         tls, login, queue_id = _tls(macros), _login(macros), macros.get("i", "")
         return self._reply(await self._transaction.mail(sender, id=queue_id, tls=tls, login=login))
+
+    def _take_on(self) -> bool:
+        """Whether there is room for one more mail."""
+        if self._bounds.pressure is not None:
+            self._load = self._bounds.pressure.begin(self._client)
+            self._owed = (FULL,) if self._load is None else ()
+        return not self._owed
 
     def _covered(self, plan: Plan) -> bool:
         """Whether what was negotiated suffices for another plan."""

@@ -39,8 +39,11 @@ class MilterListener(Protocol):
     def stop(self) -> None:
         """Accept no more; what is open goes on."""
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Stop, give open connections `grace` seconds to end, and end the rest."""
+    async def close(self, grace: float = 0.0, patience: float = 0.0) -> None:
+        """Stop, give open connections `grace` seconds to end, and end the rest.
+
+        For `patience` seconds of them those at rest go on too.
+        """
 
 
 async def listen(
@@ -53,6 +56,8 @@ async def listen(
     net_bounds: listener.Bounds,
     mode: int | None = None,
     group: str = "",
+    place: listener.Place | None = None,
+    given: listener.Given | None = None,
 ) -> MilterListener:
     """Open a door; `name` is the listener's in records, `mode` and `group` are for "unix"."""
     if backend == "libmilter":
@@ -74,4 +79,6 @@ async def listen(
     async def serve(stream: Stream) -> None:
         await speak(stream, serving, name, bounds)
 
-    return await listener.listen(address, serve, bounds=net_bounds, mode=mode, group=group)
+    return await listener.listen(
+        address, serve, bounds=net_bounds, mode=mode, group=group, place=place, given=given
+    )

@@ -165,7 +165,7 @@ class LibmilterListener:
             # it waits for a lock that the loop of libmilter holds for up to five seconds
             threading.Thread(target=libmilter.stop, name="libmilter stop", daemon=True).start()
 
-    async def close(self, grace: float = 0.0) -> None:
+    async def close(self, grace: float = 0.0, patience: float = 0.0) -> None:
         """Stop, give mails under way `grace` seconds to end, and end the rest."""
         self.stop()
         if self._in_mail() and grace > 0:

@@ -24,6 +24,7 @@ from millrace.engine.mail.verdict import Reply
 from millrace.engine.net.stream import Stream
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.ports import NextHop
+from millrace.engine.pressure import Pressure
 from millrace.engine.servers.smtp_mail import Conversation, House
 from millrace.engine.wire.smtp import Limits, SmtpServer
 from millrace.engine.wire.smtp.events import (
@@ -61,7 +62,7 @@ class Door:
     `name` is our host name; `listener` its name in records; peers in `trusted` (and any on
     a Unix socket) may use XFORWARD and XCLIENT; quarantined mail goes to `quarantine`, or
     marked to `hop`; `session` is the longest connection in seconds; a body of more than
-    `spool_above` octets goes to disk.
+    `spool_above` octets goes to disk; `pressure` bounds all mails together.
     """
 
     name: str
@@ -73,11 +74,13 @@ class Door:
     quarantine: NextHop | None = None
     session: float = 1800.0
     spool_above: int = SPOOL_ABOVE
+    pressure: Pressure | None = None
 
     @property
     def house(self) -> House:
         """What a conversation needs to know of it."""
-        return House(self.name, self.listener, self.hop, self.quarantine, self.spool_above)
+        hops = (self.hop, self.quarantine)
+        return House(self.name, self.listener, *hops, self.spool_above, self.pressure)
 
     def trusts(self, ip: str) -> tuple[str, ...]:
         """What this peer may say in another's name."""

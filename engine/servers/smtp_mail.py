@@ -25,6 +25,7 @@ from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
 from millrace.engine.mailauth.iprev import confirmed_name
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.ports import NextHop
+from millrace.engine.pressure import FULL, Load, Pressure
 from millrace.engine.servers.intake import Intake
 from millrace.engine.servers.origin import Origin
 from millrace.engine.servers.received import HOPS_MAX, received
@@ -42,13 +43,17 @@ Attributes = Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Ours: host name, listener's name in records, next hops, and when a body goes to disk."""
+    """Ours: host name, listener's name in records, next hops, and when a body goes to disk.
+
+    `pressure` bounds all mails together.
+    """
 
     name: str
     listener: str
     hop: NextHop
     quarantine: NextHop | None
     spool_above: int
+    pressure: Pressure | None = None
 
 
 class Conversation:
@@ -66,6 +71,7 @@ class Conversation:
         self._visit = PASS  # and with its greeting
         self._tls: Tls | None = None
         self._sender = Sender(None)
+        self._load: Load | None = None
         self._begin_nothing()
 
     def _begin_nothing(self) -> None:
@@ -74,6 +80,12 @@ class Conversation:
         self._utf8 = False
         self._intake: Intake | None = None
         self._broken: Reply | None = None
+        self._unload()
+
+    def _unload(self) -> None:
+        if self._load is not None:
+            self._load.end()
+            self._load = None
 
     # --- the visit
 
@@ -135,6 +147,8 @@ class Conversation:
     async def mail(self, said: MailFrom, tls: Tls | None) -> Reply | None:
         """MAIL."""
         self._tls, self._utf8 = tls, said.utf8
+        if not self._take_on(said):
+            return FULL
         verdict = await self._tell()
         if not verdict.refuses:
             self._sender = Sender(said.address, said.options)
@@ -142,7 +156,17 @@ class Conversation:
         self._discards = verdict.action is Action.DISCARD
         reply = _refusal(verdict)
         self.in_mail = reply is None
+        if not self.in_mail:
+            self._unload()
         return reply
+
+    def _take_on(self, said: MailFrom) -> bool:
+        """Whether there is room for one more mail, of the size that is said (RFC 1870)."""
+        pressure = self._house.pressure
+        if pressure is None:
+            return True
+        self._load = pressure.begin(self._origin.peer.ip, said.size)
+        return self._load is not None
 
     async def rcpt(self, said: RcptTo) -> Reply | None:
         """RCPT."""
@@ -160,6 +184,10 @@ class Conversation:
     def data(self, chunk: bytes) -> None:
         """A piece of the mail."""
         if self._intake is None or self._broken or self._discards:
+            return
+        if self._load is not None and not self._load.grow(len(chunk)):
+            self._broken, self._intake = FULL, Intake(self._house.spool_above)
+            self._unload()
             return
         try:
             self._intake.write(chunk)

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from millrace.engine.policy.decision import Decision
 from millrace.engine.telemetry.results import ResultCounter
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
 
@@ -129,21 +128,23 @@ class Metrics:
         self._reloads.labels(result).inc()
 
     def watch(
-        self, dns: Callable[[], DnsSeen | None], connections: Callable[[], dict[str, int]]
+        self,
+        dns: Callable[[], DnsSeen | None],
+        connections: Callable[[], dict[str, int]],
+        refused: Callable[[], dict[str, int]],
     ) -> None:
-        """Read the DNS's counters and the listeners' connections at each scrape."""
-        self.registry.register(_Watched(dns, connections))
-
-    def page(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+        """Read the DNS's counters and the listeners' at each scrape."""
+        self.registry.register(_Watched(dns, connections, refused))
 
 
 class _Watched(Collector):
     def __init__(
-        self, dns: Callable[[], DnsSeen | None], connections: Callable[[], dict[str, int]]
+        self,
+        dns: Callable[[], DnsSeen | None],
+        connections: Callable[[], dict[str, int]],
+        refused: Callable[[], dict[str, int]],
     ) -> None:
-        self._dns, self._connections = dns, connections
+        self._dns, self._connections, self._refused = dns, connections, refused
 
     def collect(self) -> Iterator[Metric]:
         """One scrape."""
@@ -156,7 +157,12 @@ class _Watched(Collector):
         )
         for listener, count in self._connections().items():
             open_.add_metric((listener,), count)
-        yield open_
+        full = CounterMetricFamily(
+            "millrace_no_room", "Refused with 4.3.2, since there was no room", labels=("what",)
+        )
+        for what, count in self._refused().items():
+            full.add_metric((what,), count)
+        yield from (open_, full)
 
 
 def _cache(seen: DnsSeen) -> Iterator[Metric]:

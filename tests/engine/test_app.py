@@ -1,4 +1,4 @@
-"""The daemon composed: doors on port 0, pages, reload, and what it says of troubles."""
+"""One worker composed: doors on port 0, health, reload, and what it says of troubles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from millrace.engine import settings as layers
 from millrace.engine.app import App
 from millrace.engine.errors import Misconfigured
 from millrace.engine.net.endpoint import Endpoint
+from millrace.engine.reload import Reloaded
+from millrace.engine.services import Health
 from millrace.engine.store.reports import ReportStore
+from millrace.engine.telemetry.merging import families, page
 
 SETTINGS = """
 profile = "production"
@@ -25,8 +28,6 @@ kind = "smtp"
 address = "inet:0@127.0.0.1"
 deliver = "maildir:Maildir"
 pipeline = "small"
-[http]
-address = "inet:0@127.0.0.1"
 [dns]
 zone = "zone.json"
 [log]
@@ -74,14 +75,10 @@ def port(app: App, kind: str) -> int:
     return next(Endpoint.parse(d.listener.address).port for d in app.doors if d.kind == kind)
 
 
-async def page(app: App, request: str) -> tuple[int, str]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port(app, "http"))
-    writer.write(f"{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-    answer = (await reader.read()).decode()
-    writer.close()
-    await writer.wait_closed()
-    head, _, body = answer.partition("\r\n\r\n")
-    return int(head.split()[1]), body
+async def reload(app: App) -> Reloaded:
+    """Both halves."""
+    outcome = await app.prepare()
+    return outcome if outcome is not None else app.commit()
 
 
 async def send(app: App, sender: str) -> str:
@@ -113,21 +110,15 @@ def test_a_mail_is_judged_delivered_and_recorded(folder: Path) -> None:
     assert [record["action"] for record in records] == ["reject", "pass"]
 
 
-def test_pages_tell_health_readiness_and_figures(folder: Path) -> None:
-    async def go() -> dict[str, tuple[int, str]]:
+def test_health_names_the_service_that_is_away_and_metrics_count_mails(folder: Path) -> None:
+    async def go() -> tuple[list[Health], bytes]:
         async with running(folder) as app:
             await send(app, "a@b.example")
-            pages = ("/healthz", "/readyz", "/metrics", "/nothing")
-            return {name: await page(app, f"GET {name}") for name in pages}
+            return await app.health(), page(families(app.metrics.registry))
 
-    told = asyncio.run(go())
-    assert told["/healthz"] == (200, "ok\n")
-    status, text = told["/readyz"]
-    data = json.loads(text)
-    assert (status, data["status"]) == (200, "degraded")
-    assert data["services"]["clamd"]["ok"] is False
-    assert 'millrace_mails_total{action="pass",pipeline="small"} 1.0' in told["/metrics"][1]
-    assert told["/nothing"][0] == 404
+    healths, text = asyncio.run(go())
+    assert [(health.name, bool(health.trouble)) for health in healths] == [("clamd", True)]
+    assert b'millrace_mails_total{action="pass",pipeline="small"} 1.0' in text
 
 
 def test_a_reload_swaps_a_good_policy_in_and_keeps_a_bad_one_out(folder: Path) -> None:
@@ -136,29 +127,43 @@ def test_a_reload_swaps_a_good_policy_in_and_keeps_a_bad_one_out(folder: Path) -
     async def go() -> list[Any]:
         async with running(folder) as app:
             policy.write_text(POLICY.replace("'fail'", "'none'"))
-            told = [await page(app, "POST /reload"), await send(app, "a@b.example")]
+            told = [await reload(app), await send(app, "a@b.example")]
             policy.write_text(POLICY.replace("'fail'", "'fial'"))
-            return [*told, await page(app, "POST /reload"), await send(app, "a@b.example")]
+            return [*told, await reload(app), await send(app, "a@b.example")]
 
     swapped, refused_by_new, bad, still = asyncio.run(go())
-    assert (swapped[0], json.loads(swapped[1])["result"]) == (200, "swapped")
+    assert swapped.result == "swapped"
     assert refused_by_new.startswith("550")
-    assert bad[0] == 409
-    assert "can never be 'fial'" in json.loads(bad[1])["problems"][0]
+    assert bad.result == "refused"
+    assert "can never be 'fial'" in bad.problems[0]
     assert still.startswith("550")
+
+
+def test_plans_that_were_prepared_wait_for_the_commit(folder: Path) -> None:
+    async def go() -> tuple[str, str]:
+        async with running(folder) as app:
+            (folder / "policies" / "own.toml").write_text(POLICY.replace("'fail'", "'none'"))
+            assert await app.prepare() is None
+            before = await send(app, "a@b.example")
+            app.commit()
+            return before, await send(app, "a@b.example")
+
+    before, after = asyncio.run(go())
+    assert before.startswith("250")
+    assert after.startswith("550")
 
 
 def test_a_red_test_keeps_a_policy_out(folder: Path) -> None:
     case = '[[case]]\nname = "x"\ngiven = { spf = { result = "fail" } }\nexpect = "pass"\n'
 
-    async def go() -> tuple[int, str]:
+    async def go() -> Reloaded:
         async with running(folder) as app:
             (folder / "policies" / "own.test.toml").write_text(case)
-            return await page(app, "POST /reload")
+            return await reload(app)
 
-    status, text = asyncio.run(go())
-    assert status == 409
-    assert "expected pass, got reject by rule bad" in text
+    outcome = asyncio.run(go())
+    assert outcome.result == "refused"
+    assert "expected pass, got reject by rule bad" in outcome.problems[0]
 
 
 def test_a_filter_that_cannot_answer_is_named_once(
@@ -191,7 +196,7 @@ def test_without_a_listener_there_is_nothing_to_serve(folder: Path) -> None:
 def test_a_door_that_cannot_open_closes_the_others(folder: Path) -> None:
     door = '[[listener]]\nkind = "smtp"\naddress = "inet:0@127.0.0.1"\ndeliver = "nowhere"\n'
     text = SETTINGS.replace(
-        "[http]", door.replace("deliver", 'pipeline = "small"\ndeliver') + "[http]"
+        "[dns]", door.replace("deliver", 'pipeline = "small"\ndeliver') + "[dns]"
     )
     (folder / "millrace.toml").write_text(text)
     app = App(layers.load(folder / "millrace.toml"))
@@ -257,7 +262,7 @@ def test_store_of_reports_that_is_damaged_stops_no_mail_and_is_told(
     asked_for_reports(folder)
     (folder / "reports.db").write_bytes(b"no database" * 999)
 
-    async def go() -> dict[str, Any]:
+    async def go() -> dict[str, str]:
         async with running(folder) as app:
             assert (await send(app, "a@b.example")).startswith("250")
             noting = app._noting
@@ -265,9 +270,8 @@ def test_store_of_reports_that_is_damaged_stops_no_mail_and_is_told(
             noting.flush()
             assert noting._writing is not None
             await noting._writing
-            return json.loads((await page(app, "GET /readyz"))[1])  # type: ignore[no-any-return]
+            return {health.name: health.trouble for health in await app.health()}
 
     told = asyncio.run(go())
-    assert told["status"] == "degraded"
-    assert "not a database" in told["services"]["reports"]["trouble"]
+    assert "not a database" in told["reports"]
     assert "mails are not noted for reports" in caplog.text

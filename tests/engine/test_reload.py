@@ -1,5 +1,6 @@
 """Reload: what is wrong changes nothing, what is right is swapped."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from fakes import ManualClock
 
 from millrace.engine.errors import Misconfigured, Unavailable
 from millrace.engine.pipeline.transaction import Serving
-from millrace.engine.reload import build, reload
+from millrace.engine.reload import Reload, build
 from millrace.engine.settings import Settings
 
 PIPELINE = 'policy = "law"\n[[filter]]\nuse = "virus"\n'
@@ -27,6 +28,12 @@ def settings(tmp_path: Path) -> Settings:
 def serving(settings) -> dict[str, Serving]:
     plan = build(settings, ["mine"])["mine"]
     return {"mine": Serving(plan, dict, ManualClock(), lambda _: None)}
+
+
+def reload(settings, serving, ready):
+    """Both halves, as a worker does them."""
+    part = Reload(settings, serving, ready)
+    return asyncio.run(part.prepare()) or part.commit()
 
 
 def never(plans):
@@ -84,6 +91,16 @@ def test_service_that_cannot_open_keeps_the_old_plan(settings, serving, error):
     found = reload(settings, serving, ready)
     assert found.result == "refused"
     assert serving["mine"].plan is old
+
+
+def test_plan_that_is_prepared_serves_only_when_it_is_committed(settings, serving):
+    old = serving["mine"].plan
+    (settings.folder / "policies/law.toml").write_text(LAW + "# more\n")
+    part = Reload(settings, serving, lambda _: None)
+    assert asyncio.run(part.prepare()) is None
+    assert serving["mine"].plan is old
+    assert part.commit().result == "swapped"
+    assert part.commit().result == "unchanged"
 
 
 def test_faults_of_all_pipelines_are_told_at_once(settings):

@@ -9,6 +9,7 @@ from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Peer
 from millrace.engine.net.dns import DnsCounters
 from millrace.engine.net.upstream import UpstreamCounters
+from millrace.engine.telemetry.merging import families, page
 from millrace.engine.telemetry.metrics import DnsSeen, Metrics
 
 ORDER = ("pipeline", "policy", "revision", "action", "rule", "filter", "state", "result")
@@ -30,7 +31,7 @@ class Crash:
 
 
 def samples(metrics: Metrics) -> dict[tuple, float]:
-    text = metrics.page().decode()
+    text = page(families(metrics.registry)).decode()
     return {
         (sample.name, *(sample.labels[k] for k in ORDER if k in sample.labels)): sample.value
         for family in text_string_to_metric_families(text)
@@ -69,7 +70,7 @@ def test_only_the_plans_in_force_are_shown():
 def test_cache_and_connections_are_read_at_each_scrape():
     metrics, counters, server = Metrics(), DnsCounters(), UpstreamCounters()
     seen = DnsSeen(counters, 7, 4096, {"127.0.0.1": server})
-    metrics.watch(lambda: seen, lambda: {"milter": 3})
+    metrics.watch(lambda: seen, lambda: {"milter": 3}, lambda: {"mails": 2})
     counters.hits = 5
     counters.failed["timeout"] = 2
     server.outcomes["tcp"] = 4
@@ -87,5 +88,5 @@ def test_cache_and_connections_are_read_at_each_scrape():
 
 def test_plan_that_asks_no_dns_shows_none():
     metrics = Metrics()
-    metrics.watch(lambda: None, dict)
+    metrics.watch(lambda: None, dict, dict)
     assert not any(name.startswith("millrace_dns") for name, *_ in samples(metrics))

@@ -1,0 +1,54 @@
+"""The daemon from its settings to its end: doors, privileges, plans, children.
+
+Fails: `Misconfigured` or `Unavailable` before any mail is taken.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from millrace.engine.app import plans_of
+from millrace.engine.pipeline.plan import Plan
+from millrace.engine.settings import Settings
+from millrace.engine.workers import handover, privileges, sockets
+from millrace.engine.workers.handover import Estate
+from millrace.engine.workers.sockets import Bound
+from millrace.engine.workers.supervisor import Started, Supervisor
+
+Ready = Callable[[Mapping[str, Plan], Sequence[Bound], Started], None]
+
+
+def serve(settings: Settings, ready: Ready) -> int:
+    """Take mail until told to stop; the exit status.  `ready` hears when all children are."""
+    plans = plans_of(settings)
+    estate = handover.inherited(os.environ)
+    count = workers(settings)
+    given = estate.doors if estate else sockets.from_systemd(settings, os.environ)
+    bounds = sockets.open_all(settings, count, given)
+    privileges.become(settings.user, settings.group)
+    privileges.raise_descriptors(settings)
+
+    def started(what: Started) -> None:
+        ready(plans, bounds, what)
+
+    supervisor = Supervisor(settings, plans, count, bounds, started)
+    supervisor.inherit(estate or Estate())
+    gc.collect()
+    gc.freeze()  # what all children share need not be looked at, nor copied, in any of them
+    return supervisor.run()
+
+
+def rehearse(settings: Settings) -> None:
+    """Whether `serve` could begin, without a door or a child; raises as it would."""
+    plans_of(settings)
+    workers(settings)
+
+
+def workers(settings: Settings) -> int:
+    """How many; "auto" is one for each core that we may use."""
+    if settings.workers != "auto":
+        return settings.workers
+    alone = any(each.backend == "libmilter" for each in settings.listener)
+    return 1 if alone else len(os.sched_getaffinity(0))

@@ -1,0 +1,150 @@
+"""The office: the process that answers HTTP for all workers.
+
+    GET /metrics   all workers' as one     GET /healthz   200 while the supervisor answers
+    GET /readyz    200 or 503, JSON        GET /status    who runs, JSON
+    POST /reload   200 or 409, JSON        POST /restart  202 or 409, JSON
+
+It holds no mail and no service of its own: it asks the supervisor, which asks the workers.
+
+Fails: never outward; without a supervisor it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from millrace.engine.net import listener as sockets
+from millrace.engine.net.stream import Stream
+from millrace.engine.servers import http
+from millrace.engine.servers.http import Page, Response
+from millrace.engine.telemetry.merging import CONTENT_TYPE, merged, page
+from millrace.engine.workers.channel import ChildEnd, Data
+
+Ask = Callable[[str], Awaitable[Data]]
+JSON = "application/json"
+CONNECTIONS = 64
+ANSWER_S = 30.0
+BEAT_S = 1.0
+REST_S = 1.0  # for whoever has connected and not asked yet
+
+
+class Office:
+    """The pages; `ask` puts a question to the supervisor."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    @property
+    def pages(self) -> Mapping[tuple[str, str], Page]:
+        """By method and path."""
+        return {
+            ("GET", "/metrics"): self.metrics,
+            ("GET", "/healthz"): self.healthz,
+            ("GET", "/readyz"): self.readyz,
+            ("GET", "/status"): self.status,
+            ("POST", "/reload"): self.reload,
+            ("POST", "/restart"): self.restart,
+        }
+
+    async def metrics(self) -> Response:
+        """Prometheus text."""
+        return Response(200, page(merged(await self._ask("metrics"))), CONTENT_TYPE)
+
+    async def healthz(self) -> Response:
+        """Whether there is a supervisor that answers."""
+        await self._ask("status")
+        return Response(200, b"ok\n")
+
+    async def readyz(self) -> Response:
+        """Whether mail is taken, and which services are away."""
+        told = await self._ask("health")
+        services = worst(told["workers"])
+        data = {
+            "status": word(told, services.values()),
+            "revision": told["revision"],
+            "workers": told["serving"],
+            "services": services,
+        }
+        ready = data["status"] in ("ready", "degraded")
+        return Response(200 if ready else 503, _json(data), JSON)
+
+    async def status(self) -> Response:
+        """Who runs, and with what in hand."""
+        told = await self._ask("status")
+        health = await self._ask("health")
+        return Response(200, _json(told | {"services": worst(health["workers"])}), JSON)
+
+    async def reload(self) -> Response:
+        """New plans in all workers, or in none."""
+        told = await self._ask("reload")
+        return Response(409 if told["result"] == "refused" else 200, _json(told), JSON)
+
+    async def restart(self) -> Response:
+        """A new supervisor and new workers, doors open all the while."""
+        told = await self._ask("restart")
+        return Response(409 if told["result"] == "refused" else 202, _json(told), JSON)
+
+
+def worst(workers: Iterable[list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Each service as the worker sees it that fares worst with it."""
+    found: dict[str, dict[str, Any]] = {}
+    for services in workers:
+        for told in services:
+            service = dict(told)
+            name = service.pop("name")
+            if name not in found or not service["ok"]:
+                found[name] = service
+    return found
+
+
+def word(told: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> str:
+    """ready, degraded (a service is away, mail goes on), stopping, or down (nobody takes mail)."""
+    if told["stopping"]:
+        return "stopping"
+    if not told["serving"]:
+        return "down"
+    return "degraded" if any(not service["ok"] for service in services) else "ready"
+
+
+def _json(data: object) -> bytes:
+    return json.dumps(data, indent=2).encode() + b"\n"
+
+
+async def run(channel: Any, given: sockets.Given, address: str) -> None:  # noqa: ANN401 - a socket
+    """Answer until told to leave, or until the supervisor is gone."""
+    leave = asyncio.Event()
+
+    async def answer(what: str, data: Data) -> Data:
+        if what == "leave":
+            leave.set()
+
+    talk = ChildEnd(channel, answer)
+
+    async def ask(what: str) -> Data:
+        async with asyncio.timeout(ANSWER_S):
+            return await talk.ask(what)
+
+    async def serve(stream: Stream) -> None:
+        await http.serve(stream, Office(ask).pages)
+
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # meant for the supervisor
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
+    bounds = sockets.Bounds(CONNECTIONS, CONNECTIONS, http.IDLE_S)
+    door = await sockets.listen(address, serve, bounds=bounds, given=given)
+    await talk.run()
+    talk.tell("ready")
+    while not (leave.is_set() or talk.over.is_set()):
+        talk.tell("beat")
+        for event in (leave, talk.over):
+            try:
+                async with asyncio.timeout(BEAT_S / 2):
+                    await event.wait()
+            except TimeoutError:
+                continue
+    await door.close(2 * REST_S, patience=REST_S)
+    await talk.close()

@@ -1,0 +1,70 @@
+"""Who the daemon is and what it may use: set with open doors, before any fork.
+
+Fails: `Misconfigured` for a user or group that is not there, or that we may not become.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import logging
+import os
+import pwd
+import resource
+from collections.abc import Iterator
+
+from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.settings import Settings
+
+_log = logging.getLogger("millrace.workers")
+_SPARE = 256  # descriptors of a worker that are no connections
+
+
+def become(user: str, group: str) -> None:
+    """Give up root for good; "" changes nothing."""
+    if not user and not group:
+        return
+    uid, gid, name = _identity(user, group)
+    if (os.geteuid(), os.getegid()) == (uid, gid):
+        return
+    if os.geteuid() != 0:
+        hint = "Start it as root, or leave `user` and `group` out (systemd has User=)."
+        raise Misconfigured(Fault(f"only root may become {user or group}", hint))
+    os.setgroups(os.getgrouplist(name, gid) if name else [gid])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _identity(user: str, group: str) -> tuple[int, int, str]:
+    """The ids, and the name by which the user's other groups are found."""
+    uid, gid, name = os.geteuid(), os.getegid(), ""
+    if user:
+        with _found("user", user):
+            entry = pwd.getpwnam(user)
+        uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
+    if group:
+        with _found("group", group):
+            gid = grp.getgrnam(group).gr_gid
+    return uid, gid, name
+
+
+@contextlib.contextmanager
+def _found(what: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyError:
+        raise Misconfigured(Fault(f"there is no {what} '{name}' on this host")) from None
+
+
+def raise_descriptors(settings: Settings) -> None:
+    """Ask for as many file descriptors as we may have; say so when they will not do."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    needed = settings.limits.connections * max(len(settings.listener), 1) + _SPARE
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        _log.warning(
+            "%d file descriptors are allowed, limits.connections may need %d:"
+            " raise LimitNOFILE= or ulimit -n",
+            hard,
+            needed,
+        )

@@ -1,0 +1,111 @@
+"""What a supervisor tells of itself and its children, on /status and /metrics.
+
+Fails: never.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from millrace.engine.census import Census
+from millrace.engine.telemetry.merging import Family
+from millrace.engine.workers.children import Child
+from millrace.engine.workers.roster import OFFICE, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What is true of the daemon as a whole."""
+
+    version: str
+    profile: str
+    pid: int
+    began: float  # Unix seconds
+    revisions: dict[str, str]
+    restarts: int
+    stopping: bool
+    last_reload: str
+
+    @property
+    def revision(self) -> str:
+        """One, when all pipelines have the same."""
+        return " ".join(sorted(set(self.revisions.values())))
+
+
+def status(
+    whole: Whole, children: Iterable[Child], doors: Iterable[tuple[str, str]], census: Census
+) -> dict[str, Any]:
+    """The page /status; `doors` by kind and address, in the census's order."""
+    children = sorted(children, key=lambda child: (child.member.slot, child.member.began))
+    workers = [_worker(child, census) for child in children if child.member.slot != OFFICE]
+    return {
+        "version": whole.version,
+        "profile": whole.profile,
+        "pid": whole.pid,
+        "since": _iso(whole.began),
+        "stopping": whole.stopping,
+        "revision": whole.revision,
+        "revisions": whole.revisions,
+        "last_reload": whole.last_reload,
+        "restarts": whole.restarts,
+        "workers": workers,
+        "doors": [
+            {"kind": kind, "address": address, "connections": _at_door(census, number)}
+            for number, (kind, address) in enumerate(doors)
+        ],
+    }
+
+
+def _worker(child: Child, census: Census) -> dict[str, Any]:
+    member, report = child.member, child.report
+    mails, octets, connections = census.row(member.row) if member.row >= 0 else (0, 0, ())
+    return {
+        "slot": member.slot,
+        "pid": member.pid,
+        "phase": member.phase.value,
+        "outdated": member.outdated,
+        "alive_s": round(time.monotonic() - member.began),
+        "connections": sum(connections),
+        "mails": mails,
+        "octets": octets,
+        "refused": report.get("refused", {}),
+        "revisions": report.get("revisions", {}),
+        "rss": report.get("rss", 0),
+        "cpu_s": report.get("cpu", 0.0),
+        "descriptors": report.get("descriptors", 0),
+    }
+
+
+def _at_door(census: Census, number: int) -> int:
+    return sum(census.row(row)[2][number] for row in range(census.rows))
+
+
+def families(whole: Whole, children: Iterable[Child], census: Census) -> list[Family]:
+    """Metrics of the supervisor's own."""
+    phases = Counter({phase.value: 0 for phase in Phase})
+    phases.update(child.member.phase.value for child in children if child.member.slot != OFFICE)
+    rows = [census.row(row) for row in range(census.rows)]
+    return [
+        _gauge("millrace_workers", "Workers, by phase", phases, "phase"),
+        [
+            "millrace_worker_restarts",
+            "Children that ended unasked and were started again",
+            "counter",
+            [["millrace_worker_restarts_total", {}, whole.restarts]],
+        ],
+        _gauge("millrace_mails_in_work", "Mails in work", {"": sum(row[0] for row in rows)}),
+        _gauge("millrace_octets_in_work", "Octets of those", {"": sum(row[1] for row in rows)}),
+    ]
+
+
+def _gauge(name: str, words: str, values: dict[str, int], label: str = "") -> Family:
+    samples = [[name, {label: word} if label else {}, value] for word, value in values.items()]
+    return [name, words, "gauge", samples]
+
+
+def _iso(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
