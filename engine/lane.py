@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 class _Asked(NamedTuple):
     job: object
-    answer: asyncio.Future[object]
+    answer: asyncio.Future[object] | None  # None: nobody waits for it
     loop: asyncio.AbstractEventLoop
 
 
@@ -49,9 +49,7 @@ class Lane(Generic[Job, Answer]):
 
     async def ask(self, job: Job) -> Answer:
         """Wait for the batch that this job becomes a part of."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._what, daemon=True)
-            self._thread.start()
+        self._start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()
         try:
@@ -60,6 +58,17 @@ class Lane(Generic[Job, Answer]):
             raise Unavailable(self._what, "too much is waiting") from None
         found: Answer = await answer  # type: ignore[assignment]
         return found
+
+    def tell(self, job: Job) -> None:
+        """Have it done with the next batch; lost when too much waits, or when it fails."""
+        self._start()
+        with contextlib.suppress(queue.Full):
+            self._asked.put_nowait(_Asked(job, None, asyncio.get_running_loop()))
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._what, daemon=True)
+            self._thread.start()
 
     async def close(self) -> None:
         """Do what is waiting, then end the thread."""
@@ -94,8 +103,11 @@ class Lane(Generic[Job, Answer]):
 
 def _tell(batch: list[_Asked], answers: Sequence[object]) -> None:
     """Hand the answers to their loops, one wake-up for each loop."""
-    for loop in {asked.loop for asked in batch}:
-        mine = [(a.answer, r) for a, r in zip(batch, answers, strict=True) if a.loop is loop]
+    told = [
+        (a.loop, a.answer, r) for a, r in zip(batch, answers, strict=True) if a.answer is not None
+    ]
+    for loop in {loop for loop, _, _ in told}:
+        mine = [(answer, r) for its, answer, r in told if its is loop]
         with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits any more
             loop.call_soon_threadsafe(_set, mine)
 

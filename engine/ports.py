@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.envelope import Envelope
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.score import Score
 from millrace.engine.mail.verdict import Reply
+from millrace.engine.operations.operation import Operation
 
+T = TypeVar("T")
 RecordType = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "NS", "SOA", "TLSA"]
 Question = tuple[str, RecordType]
 AnswerStatus = Literal["found", "nodata", "nxdomain", "servfail", "timeout", "badname"]
@@ -62,32 +64,16 @@ class Dns(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class GreylistTerms:
-    """Waiting times and lifetimes in seconds; `allow_after` passes free a client, 0 never."""
-
-    wait: float
-    window: float
-    lifetime: float
-    allow_after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What the greylist knows: `state` and since when (Unix seconds), `left` seconds to wait."""
-
-    state: Literal["new", "early", "passed", "known", "client-known"]
-    first: float
-    left: float = 0.0
-    passes: int = 0
-
-
 @runtime_checkable
 class State(Protocol):
-    """Shared memory of the engine: each need is one atomic round trip."""
+    """Shared memory of the engine; `engine.operations` holds what may be asked of it."""
 
-    async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
-        """Note a visit of sender, network and recipient, and say how often it was seen."""
+    async def ask(self, operation: Operation[T]) -> T:
+        """Take one atomic step in one round trip, and tell what came of it."""
+        ...
+
+    def tell(self, operation: Operation[Any]) -> None:
+        """Take a step that nobody waits for; it is lost when the store is away."""
         ...
 
     async def ping(self) -> None:

@@ -31,7 +31,7 @@ from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.policy.decision import Decision, answered
-from millrace.engine.ports import State
+from millrace.engine.ports import Clock
 from millrace.engine.services import Services, SystemClock
 from millrace.engine.settings import Settings
 from millrace.engine.state.memory import MemoryState
@@ -150,7 +150,7 @@ class Theatre:
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self._settings = settings
         self._plan = plan
-        self._kept: State = MemoryState()
+        self._kept = MemoryState()
         self._live: Services | None = None
         self._zones: dict[Path, ZoneDns] = {}
 
@@ -176,10 +176,16 @@ class Theatre:
         if resolver is None and self._settings.dns.zone is None and case.now is None:
             if self._live is None:  # one cache for all cases that ask the real DNS
                 self._live = self._opened(Services(self._settings), MemoryState())
-            self._live.state = self._kept if case.keep else MemoryState()
+            self._live.state = self._memory(case, clock)
             return self._live
         services = Services(self._settings, clock, resolver)
-        return self._opened(services, self._kept if case.keep else MemoryState())
+        return self._opened(services, self._memory(case, clock))
+
+    def _memory(self, case: Case, clock: Clock) -> MemoryState:
+        """The state of one case, at the time of the case."""
+        memory = self._kept if case.keep else MemoryState()
+        memory.now = clock.now
+        return memory
 
     def _resolver(self, dns: Mapping[str, Any] | Path | None) -> Resolver | None:
         if not isinstance(dns, Path):
@@ -190,7 +196,7 @@ class Theatre:
             self._zones[dns] = ZoneDns.load(dns)
         return self._zones[dns]
 
-    def _opened(self, services: Services, state: State) -> Services:
+    def _opened(self, services: Services, state: MemoryState) -> Services:
         services.state = state
         services.store = RehearsalStore()
         services.open([self._plan])

@@ -12,10 +12,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from millrace.engine.errors import Fault, Misconfigured, Unavailable
+from millrace.engine.errors import Unavailable
 from millrace.engine.net import upstream
 from millrace.engine.net.clamd import ClamdScanner
 from millrace.engine.net.dns import BudgetedDns, CachedDns, Resolver
@@ -25,8 +24,7 @@ from millrace.engine.pipeline.plan import Plan
 from millrace.engine.plans import nodes_by_port
 from millrace.engine.ports import Clock, State, Store
 from millrace.engine.settings import Settings
-from millrace.engine.state.embedded import EmbeddedState
-from millrace.engine.state.redis import RedisState
+from millrace.engine.state.opening import open_state
 from millrace.engine.store.archive import Archive
 from millrace.engine.store.keyring import KeyRing
 from millrace.models.classify import Models
@@ -81,7 +79,8 @@ class Services:
             bounds = (self.settings.dns.cache_entries, self.settings.dns.cache_size)
             self.dns = CachedDns(self.resolver(), time.monotonic, *bounds)
         if "state" in asked and self.state is None:
-            self.state = open_state(self.settings)
+            place = self.settings.origins.get("state.url", "")
+            self.state = open_state(self.settings.state, self.settings.at, place)
         if "store" in asked and self.store is None:
             self.store = Archive(self.settings.at(self.settings.archive.path))
         if "keys" in asked and self.keys is None:
@@ -173,16 +172,3 @@ class Services:
             await self.dns.close()
         if self.scanner is not None:
             self.scanner.close()
-
-
-def open_state(settings: Settings) -> State:
-    """The State adapter that a URL names."""
-    url = settings.state.url
-    scheme, _, rest = url.partition(":")
-    if scheme == "embedded" and rest:
-        return EmbeddedState(settings.at(Path(rest)))
-    if scheme in ("redis", "rediss", "unix"):
-        return RedisState(url)
-    place = settings.origins.get("state.url", "")
-    hint = "It reads embedded:state.db, redis://127.0.0.1:6379/0, rediss://… or unix:///path."
-    raise Misconfigured(Fault(f"{place}  state.url = '{url}' is no store".strip(), hint))

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from millrace.engine.document import Document, Path_, meant, nearest
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.options import Octets, Option, Seconds, Unfit, build, converted, options_of
+from millrace.engine.state.settings import State as State
 
 PLACES = (Path("millrace.toml"), Path("/etc/millrace/millrace.toml"))
 Profile = Literal["development", "production"]
@@ -67,15 +68,6 @@ class Dns:
     budget: Annotated[int, "questions that one mail may ask"] = 200
     cache_entries: Annotated[int, "answers that are kept"] = 50_000
     cache_size: Annotated[Octets, "about the memory that they may take"] = Octets(32 << 20)
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Shared memory: greylist and counters."""
-
-    url: Annotated[str, "embedded:PATH, redis://HOST:PORT/DB, rediss://… or unix://…"] = (
-        "embedded:state.db"
-    )
 
 
 @dataclass(frozen=True, slots=True)

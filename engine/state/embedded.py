@@ -1,7 +1,8 @@
 """State in a file of its own: SQLite, WAL, several processes.
 
 One lane for each worker takes all that is waiting in one transaction, so that the loop
-never waits for a lock and a burst costs one commit.  Rows carry their end of
+never waits for a lock and a burst costs one commit.  A transaction takes the write lock
+first (BEGIN IMMEDIATE), so that what it reads is what it changes.  Rows carry their end of
 life; a sweep of some rows with each transaction keeps the file bounded.
 
 Fails: `Unavailable` when the file cannot be opened, locked or written.
@@ -11,45 +12,53 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeVar
+
+import msgspec
 
 from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.lane import Lane
-from millrace.engine.ports import GreylistTerms, Visit
-from millrace.engine.state.greylisting import Row, step
+from millrace.engine.operations.operation import Operation, Row
 
+T = TypeVar("T")
 BATCH_MAX = 64
 SWEEP = 200  # rows that one transaction may bury
 WAITING_MAX = 10_000
 _SCHEMA = """
-create table if not exists greylist (
-    triplet text primary key, first real not null, passed integer not null,
-    passes integer not null, until real not null) without rowid;
-create index if not exists greylist_until on greylist (until);
-create table if not exists client (
-    client text primary key, passes integer not null, until real not null) without rowid;
-create index if not exists client_until on client (until);
+create table if not exists entry (
+    key text primary key, row blob not null, until real not null) without rowid;
+create index if not exists entry_until on entry (until);
+drop table if exists greylist;
+drop table if exists client;
 """
-
-
-class _Asked(NamedTuple):
-    triplet: str
-    client: str
-    now: float
-    terms: GreylistTerms
+_FIND = "select row from entry where key = ? and until > ?"
+_KEEP = """
+insert into entry values (?, ?, ?)
+on conflict (key) do update set row = excluded.row, until = excluded.until
+"""
+_BURY = "delete from entry where key in (select key from entry where until <= ? limit ?)"
+_written = msgspec.json.Encoder().encode
+_read = msgspec.json.Decoder(dict[str, float]).decode
 
 
 class EmbeddedState:
-    """The State port on one SQLite file; open it after any fork."""
+    """The State port on one SQLite file; open it after any fork.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `scope` goes before each key; `now` is the time that all processes of the host share.
+    """
+
+    def __init__(
+        self, path: Path, scope: str = "default", now: Callable[[], float] = time.time
+    ) -> None:
+        self._path, self._now = path, now
+        self._prefix = f"{scope}:"
         self._what = f"state file {path}"
         self._database: sqlite3.Connection | None = None
-        self._lane: Lane[_Asked, Visit] = Lane(
+        self._lane: Lane[Operation[Any], Any] = Lane(
             self._what, self._commit, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
         try:
@@ -61,15 +70,20 @@ class EmbeddedState:
     def _connect(self) -> sqlite3.Connection:
         return wal.opened(self._path, _SCHEMA)
 
-    async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
-        """Note one visit; answered when it is committed."""
-        return await self._lane.ask(_Asked(triplet, client, now, terms))
+    async def ask(self, operation: Operation[T]) -> T:
+        """Take one step; answered when it is committed."""
+        answer: T = await self._lane.ask(operation)
+        return answer
+
+    def tell(self, operation: Operation[Any]) -> None:
+        """Take one step some time soon; lost when too much waits."""
+        self._lane.tell(operation)
 
     async def ping(self) -> None:
         """Read once; raises `Unavailable` when the file is gone."""
         try:
             with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
-                db.execute("select 1 from greylist limit 1").fetchone()
+                db.execute("select 1 from entry limit 1").fetchone()
         except sqlite3.Error as error:
             raise Unavailable(self._what, str(error)) from None
 
@@ -78,14 +92,33 @@ class EmbeddedState:
         await self._lane.close()
         self._drop()
 
-    def _commit(self, batch: list[_Asked]) -> Sequence[Visit | Unavailable]:
+    def _commit(self, batch: list[Operation[Any]]) -> Sequence[Any]:
         """In the lane's thread: one transaction for all that waited."""
         try:
             self._database = self._database or self._connect()
-            return _transaction(self._database, batch)
+            return self._transaction(self._database, batch)
         except sqlite3.Error as error:
             self._drop()
             return [Unavailable(self._what, str(error))] * len(batch)
+
+    def _transaction(
+        self, database: sqlite3.Connection, batch: list[Operation[Any]]
+    ) -> Sequence[Any]:
+        database.execute("begin immediate")
+        with database:  # commits, or rolls back
+            now = self._now()  # behind the lock, so that no other process is ahead of us
+            answers = [self._step(database, operation, now) for operation in batch]
+            database.execute(_BURY, (now, SWEEP))
+        return answers
+
+    def _step(self, database: sqlite3.Connection, operation: Operation[T], now: float) -> T:
+        keys = [self._prefix + key for key in operation.keys]
+        rows = [_row(database.execute(_FIND, (key, now)).fetchone()) for key in keys]
+        outcome = operation.step(rows, now)
+        for key, kept in zip(keys, outcome.keep, strict=False):
+            if kept is not None:
+                database.execute(_KEEP, (key, _written(kept.row), now + kept.seconds))
+        return outcome.answer
 
     def _drop(self) -> None:
         database, self._database = self._database, None
@@ -93,44 +126,5 @@ class EmbeddedState:
             database.close()
 
 
-def _transaction(database: sqlite3.Connection, batch: list[_Asked]) -> list[Visit]:
-    database.execute("begin immediate")
-    with database:  # commits, or rolls back
-        answers = [_visited(database, asked) for asked in batch]
-        _sweep(database, batch[-1].now)
-    return answers
-
-
-def _visited(database: sqlite3.Connection, asked: _Asked) -> Visit:
-    found = database.execute(
-        "select first, passed, passes, until from greylist where triplet = ?", (asked.triplet,)
-    ).fetchone()
-    row = Row(found[0], bool(found[1]), found[2], found[3]) if found else None
-    passes = database.execute(
-        "select passes from client where client = ? and until > ?", (asked.client, asked.now)
-    ).fetchone()
-    result = step(row, passes[0] if passes else 0, asked.now, asked.terms)
-    if result.row is not None:
-        kept = result.row
-        database.execute(
-            "insert into greylist values (?, ?, ?, ?, ?) on conflict (triplet) do update set"
-            " first = excluded.first, passed = excluded.passed, passes = excluded.passes,"
-            " until = excluded.until",
-            (asked.triplet, kept.first, kept.passed, kept.passes, kept.until),
-        )
-    if result.client_passed:
-        database.execute(
-            "insert into client values (?, 1, ?) on conflict (client) do update set"
-            " passes = case when until > ? then passes + 1 else 1 end, until = excluded.until",
-            (asked.client, asked.now + asked.terms.lifetime, asked.now),
-        )
-    return result.visit
-
-
-def _sweep(database: sqlite3.Connection, now: float) -> None:
-    for table, key in (("greylist", "triplet"), ("client", "client")):
-        database.execute(
-            f"delete from {table} where {key} in"
-            f" (select {key} from {table} where until <= ? limit ?)",
-            (now, SWEEP),
-        )
+def _row(found: tuple[bytes] | None) -> Row | None:
+    return _read(found[0]) if found else None

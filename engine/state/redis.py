@@ -1,125 +1,180 @@
-"""State in Redis (or Valkey): shared by all workers and hosts.
+"""State in Redis or Valkey: shared by all workers and hosts.
 
-One script for each need, so that a visit is one atomic round trip; a server that does
-not know the script yet gets it with the same call (EVALSHA, then EVAL).  Every key has
-a lifetime and begins with `millrace:1:`; `1` is the version of its shape.
+Each operation is one script call, so it is atomic; all that is asked in one turn of the
+loop (the filters of a stage, and other mails at that moment) goes out as one pipeline, one
+round trip.  A server that does not know a script yet gets its text with the next call.
+Every key has a lifetime and begins with `millrace:2:SCOPE:`; `2` is the version of its shape.
 
-The step of the greylist is written twice, here in Lua and in `greylisting.py`; the shared
-contract test holds both to the same answers.
+Time is the server's own (TIME), so hosts whose clocks differ agree.  Nothing is asked
+twice: a request whose answer was lost may have been done.
 
 Fails: `Unavailable` when the server is away, slow, full or refuses.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-import redis.asyncio as redis
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import NoScriptError, RedisError
 
-from millrace.engine.errors import Fault, Misconfigured, Unavailable
-from millrace.engine.ports import GreylistTerms, Visit
+from millrace.engine.errors import Unavailable
+from millrace.engine.operations.operation import Operation
+from millrace.engine.state.scripts import whole
 
-CONNECTIONS = 16
-TIMEOUT = 2.0  # seconds for connecting and for one answer
-PREFIX = "millrace:1:"
+T = TypeVar("T")
+PREFIX = "millrace:2:"
+CONNECTIONS = 8
+BATCH_MAX = 128  # operations of one round trip
+WAITING_MAX = 10_000
 
-# KEYS: triplet, client · ARGV: now, wait, window, lifetime, allow_after
-_VISIT = """
-local now, wait = tonumber(ARGV[1]), tonumber(ARGV[2])
-local window, life, allow = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local function pass_client()
-  local until_ = tonumber(redis.call('hget', KEYS[2], 'until') or '0')
-  if until_ <= now then redis.call('del', KEYS[2]) end
-  redis.call('hincrby', KEYS[2], 'passes', 1)
-  redis.call('hset', KEYS[2], 'until', tostring(now + life))
-  redis.call('expire', KEYS[2], math.ceil(life))
-end
-if allow > 0 then
-  local c = redis.call('hmget', KEYS[2], 'passes', 'until')
-  local passes = tonumber(c[1] or '0')
-  if tonumber(c[2] or '0') > now and passes >= allow then
-    pass_client()
-    return {'client-known', tostring(now), '0', passes}
-  end
-end
-local r = redis.call('hmget', KEYS[1], 'first', 'passed', 'passes', 'until')
-if not r[1] or tonumber(r[4]) <= now then
-  redis.call('hset', KEYS[1], 'first', tostring(now), 'passed', '0', 'passes', '0',
-             'until', tostring(now + window))
-  redis.call('expire', KEYS[1], math.ceil(window))
-  return {'new', tostring(now), tostring(wait), 0}
-end
-local left = tonumber(r[1]) + wait - now
-if r[2] == '0' and left > 0 then return {'early', r[1], tostring(left), 0} end
-local passes = tonumber(r[3]) + 1
-redis.call('hset', KEYS[1], 'passed', '1', 'passes', tostring(passes),
-           'until', tostring(now + life))
-redis.call('expire', KEYS[1], math.ceil(life))
-if r[2] == '0' then
-  pass_client()
-  return {'passed', r[1], '0', passes}
-end
-return {'known', r[1], '0', passes}
-"""
+
+class _Asked(NamedTuple):
+    operation: Operation[Any]
+    answer: asyncio.Future[Any] | None
+    due: float  # by the loop's clock
 
 
 class RedisState:
-    """The State port on a Redis URL (`redis://`, `rediss://`, `unix://`); one for each loop."""
+    """The State port on a client of one server, a Sentinel's master or a cluster; one a loop.
 
-    def __init__(self, url: str, connections: int = CONNECTIONS, timeout: float = TIMEOUT) -> None:
-        self._shown = _without_password(url)
-        try:
-            pool: redis.BlockingConnectionPool = redis.BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=timeout,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                health_check_interval=30,
-                protocol=3,
-                decode_responses=True,
-            )
-        except ValueError as error:
-            hint = "It reads like redis://127.0.0.1:6379/0"
-            raise Misconfigured(Fault(f"state '{self._shown}': {error}", hint)) from None
-        self._client = redis.Redis(connection_pool=pool)
-        self._visit = self._client.register_script(_VISIT)
+    `shown` names the server for people.  Not more than `connections` round trips are under
+    way; what waits longer than `timeout` seconds for one is not asked at all.
+    `now` stands in for the server's clock.
+    """
 
-    async def visit(self, triplet: str, client: str, now: float, terms: GreylistTerms) -> Visit:
-        """Note one visit in one round trip."""
-        keys = [f"{PREFIX}grey:{triplet}", f"{PREFIX}client:{client}"]
-        arguments: list[str | float] = [
-            f"{now:.3f}",
-            terms.wait,
-            terms.window,
-            terms.lifetime,
-            terms.allow_after,
-        ]
-        try:
-            found = cast("list[Any]", await self._visit(keys=keys, args=arguments))
-        except (TimeoutError, RedisError, OSError) as error:
-            raise Unavailable(f"redis {self._shown}", _words(error)) from None
-        state = cast("Literal['new', 'early', 'passed', 'known', 'client-known']", str(found[0]))
-        return Visit(state, float(found[1]), float(found[2]), int(found[3]))
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        shown: str,
+        *,
+        scope: str = "default",
+        connections: int = CONNECTIONS,
+        timeout: float = 1.0,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._client, self._what = client, f"redis {shown}"
+        self._prefix = f"{PREFIX}{scope}:"
+        self._connections, self._timeout, self._now = connections, timeout, now
+        self._waiting: deque[_Asked] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._due_to_launch = False
+
+    async def ask(self, operation: Operation[T]) -> T:
+        """Take one step in the next round trip."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._enqueue(operation, answer)
+        return await answer
+
+    def tell(self, operation: Operation[Any]) -> None:
+        """Take one step in the next round trip; lost when the server is away."""
+        if len(self._waiting) < WAITING_MAX:
+            self._enqueue(operation, None)
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""
         try:
             await self._client.ping()
         except (TimeoutError, RedisError, OSError) as error:
-            raise Unavailable(f"redis {self._shown}", _words(error)) from None
+            raise Unavailable(self._what, _words(error)) from None
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Send what is waiting, then close all connections."""
+        while self._waiting or self._under_way:
+            self._launch()
+            await asyncio.wait(self._under_way)
         await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        if isinstance(self._client, Redis):
+            await self._client.connection_pool.disconnect()
+
+    # --- round trips
+
+    def _enqueue(self, operation: Operation[Any], answer: asyncio.Future[Any] | None) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            raise Unavailable(self._what, "too much is waiting")
+        loop = asyncio.get_running_loop()
+        self._waiting.append(_Asked(operation, answer, loop.time() + self._timeout))
+        self._launch_soon(loop)
+
+    def _launch_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """At the end of this turn of the loop, so that all who ask in it go together."""
+        if self._waiting and not self._due_to_launch and not self._full:
+            self._due_to_launch = True
+            loop.call_soon(self._launch)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._under_way) >= self._connections
+
+    def _launch(self) -> None:
+        self._due_to_launch = False
+        if self._waiting and not self._full:
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(self._round_trip(self._batch(loop.time())))
+            self._under_way.add(task)
+            task.add_done_callback(self._landed)
+            self._launch_soon(loop)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._launch_soon(task.get_loop())
+
+    def _batch(self, now: float) -> list[_Asked]:
+        """Those who wait longest; who has given up, or is overdue, goes no more."""
+        batch: list[_Asked] = []
+        while self._waiting and len(batch) < BATCH_MAX:
+            asked = self._waiting.popleft()
+            if asked.answer is not None and asked.answer.done():
+                continue
+            if asked.due < now:
+                self._fail(asked, "no connection was free in time")
+                continue
+            batch.append(asked)
+        return batch
+
+    async def _round_trip(self, batch: list[_Asked]) -> None:
+        try:
+            replies = await self._replies([asked.operation for asked in batch])
+        except (TimeoutError, RedisError, OSError) as error:
+            for asked in batch:
+                self._fail(asked, _words(error))
+            return
+        for asked, reply in zip(batch, replies, strict=True):
+            if isinstance(reply, Exception):
+                self._fail(asked, _words(reply))
+            elif asked.answer is not None and not asked.answer.done():
+                asked.answer.set_result(asked.operation.answer(reply))
+
+    async def _replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        replies = await self._pipeline(operations, by_text=False)
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await self._pipeline([operations[at] for at in unknown], by_text=True)
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+        return replies
+
+    async def _pipeline(self, operations: Sequence[Operation[Any]], *, by_text: bool) -> list[Any]:
+        if not operations:
+            return []
+        pipeline: Any = self._client.pipeline(transaction=False)
+        now = "" if self._now is None else repr(self._now())
+        for operation in operations:
+            text, sha = whole(operation.script)
+            verb, script = ("EVAL", text) if by_text else ("EVALSHA", sha)
+            keys = [self._prefix + key for key in operation.keys]
+            pipeline.execute_command(verb, script, len(keys), *keys, now, *operation.arguments)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    def _fail(self, asked: _Asked, words: str) -> None:
+        if asked.answer is not None and not asked.answer.done():
+            asked.answer.set_exception(Unavailable(self._what, words))
 
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]

@@ -214,10 +214,11 @@ def test_dmarc_says_how_to_mend_a_list_that_is_none(tmp_path, name, octets, word
 
 
 def test_greylist_waits_once_and_knows_who_came_back():
-    state, clock, checks = MemoryState(), ManualClock(), CheckGreylist(wait=Seconds(300))
+    clock, checks = ManualClock(), CheckGreylist(wait=Seconds(300))
+    state = MemoryState(clock.now)
 
     async def visit(peer=PEER, who="a@b.example", to=ANN):
-        found = await checks.run(peer, sender(who), to, state, clock)
+        found = await checks.run(peer, sender(who), to, state)
         return found.state, found.wait, found.left
 
     assert asyncio.run(visit()) == ("new", True, 300.0)

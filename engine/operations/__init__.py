@@ -1,0 +1,1 @@
+"""What may be asked of shared memory: one file is one atomic operation."""
