@@ -1,8 +1,8 @@
 """The greylist's one step: a sender, network and recipient visit.  RFC 6647.
 
-A triplet (all three) is seen for the first time ("new"), comes back too soon ("early"), comes back
-within its window ("passed"), or passed before ("known").  After so many passes its client
-(network and sender domain) is free ("client-known").
+A triplet (all three) is seen for the first time ("new"), comes back too soon ("early"),
+comes back within its window ("passed"), or passed before ("known").  After so many passes
+its client (network and sender domain) is free ("client-known").
 
 Whoever remembers by itself that a triplet or client passed says so (`recalled`), and a
 store that was emptied learns it again.  While the store is young, new triplets wait less.

@@ -1,8 +1,8 @@
 """A sliding window: at most `limit` in any `seconds`, estimated.
 
-Two fixed windows are kept.  The one before counts by the part of it that still lies within the sliding one, as if
-its visits had come evenly; the estimate needs two numbers for each key, not one for each
-visit, and is off by less than the unevenness of one window.
+Two fixed windows are kept.  The one before counts by the part of it that still lies within
+the sliding one, as if its visits had come evenly: two numbers for each key, not one for
+each visit, and off by less than the unevenness of one window.
 """
 
 from __future__ import annotations

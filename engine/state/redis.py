@@ -5,8 +5,9 @@ loop (the filters of a stage, and other mails at that moment) goes out as one pi
 round trip.  A server that does not know a script yet gets its text with the next call.
 Every key has a lifetime and begins with `millrace:2:SCOPE:`; `2` is the version of its shape.
 
-Time is the server's own (TIME), so hosts whose clocks differ agree.  Nothing is asked
-twice: a request whose answer was lost may have been done.
+Time is the server's own (TIME), so hosts whose clocks differ agree.  What is asked over a
+connection that turns out to be closed is asked once more, over a new one: it may be counted
+twice then, but a restart of the server fails no mail.  After a time-out nothing is repeated.
 
 Fails: `Unavailable` when the server is away, slow, full or refuses.
 """
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import NoScriptError, RedisError
 
 from millrace.engine.errors import Unavailable
@@ -150,6 +152,15 @@ class RedisState:
                 asked.answer.set_result(asked.operation.answer(reply))
 
     async def _replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        try:
+            return await self._all(operations)
+        except Cut:
+            if isinstance(self._client, Redis):  # the idle ones were cut with it
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+            return await self._all(operations)
+
+    async def _all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        """The replies; a script that the server does not know goes again, with its text."""
         replies = await self._pipeline(operations, by_text=False)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:

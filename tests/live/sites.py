@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def python_path(folder: Path) -> str:
     lines = "".join(f"{name} = odd_filters:{cls}\n" for name, cls in points.items())
     (info / "entry_points.txt").write_text(f"[millrace.filters]\n{lines}")
     (folder / "odd_filters.py").write_text(Path(odd_filters.__file__).read_text())
-    return str(folder)
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
 
 
 def engine(

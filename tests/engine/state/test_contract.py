@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fakes import ManualClock
+from redis.asyncio import Redis
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.operations.birth import AskBirth
@@ -397,3 +398,15 @@ def test_a_state_file_in_an_impossible_place_is_unavailable(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable):
         EmbeddedState(tmp_path / "file" / "state.db")
+
+
+def test_a_server_that_was_started_again_fails_nothing(redis_url: str) -> None:
+    async def go() -> list[float]:
+        async with opened(lambda now: redis_at(redis_url, uuid.uuid4().hex, now)) as state:
+            found = [await state.ask(Count("k", 60)) for _ in range(2)]
+            other = Redis.from_url(redis_url)  # cuts all connections, as a restart does
+            await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await other.aclose()
+            return [*found, await state.ask(Count("k", 60))]
+
+    assert asyncio.run(go()) == [1, 2, 3]
