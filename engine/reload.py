@@ -136,7 +136,7 @@ class Reload:
         self._next = {}
         for name, plan in prepared.items():
             self._serving[name].plan = plan
-        return swapped(before, self.in_force)
+        return Reloaded("swapped", self.in_force)
 
 
 def _shown(revisions: Mapping[str, str]) -> str:

@@ -19,6 +19,9 @@ OK, NO, WRONG, AWAY = 0, 1, 2, 3
 COMMANDS = {
     "init": "init:init",
     "run": "run:run",
+    "status": "status:status",
+    "reload": "renew:reload",
+    "restart": "renew:restart",
     "check": "check:check",
     "test": "test:test",
     "plan": "plan:plan",

@@ -76,7 +76,9 @@ class Office:
         """Who runs, and with what in hand."""
         told = await self._ask("status")
         health = await self._ask("health")
-        return Response(200, _json(told | {"services": worst(health["workers"])}), JSON)
+        services = worst(health["workers"])
+        data = {"status": word(health, services.values())} | told | {"services": services}
+        return Response(200, _json(data), JSON)
 
     async def reload(self) -> Response:
         """New plans in all workers, or in none."""
