@@ -10,6 +10,10 @@ them; and text that came behind STARTTLS is still `pending`, which `start_tls` r
 A server that stops calls `retire`: where the connection is `at_rest`, between two mails,
 `read` then gives b"" as if the peer had ended; elsewhere it does once it is at rest.
 
+A server calls `begin` where the peer begins to say something (a command, a packet, a request):
+it must be whole within `idle` seconds, and gets more time only as octets come, so that nobody
+holds a connection by one octet now and then.  Without `begin` each read has `idle` seconds.
+
 Fails: `read` and `drain` raise TimeoutError after `idle` seconds; `drain` raises
 ConnectionError when the peer is gone; `read` then gives b"".  `start_tls` raises
 ProtocolError, `connect` raises Unavailable.
@@ -31,6 +35,7 @@ from millrace.engine.net.endpoint import Endpoint
 CHUNK = 1 << 16  # octets of one read
 HIGH_WATER = 1 << 17  # octets received and not taken, above which reading stops
 HANDSHAKE_S = 20.0
+RATE_MIN = 500  # octets a second: what buys a slow peer more time
 LINGER_S = 1.0
 LINGER_MAX = 1 << 20
 _QUICKACK = getattr(socket, "TCP_QUICKACK", 0)  # Linux alone has it
@@ -56,6 +61,7 @@ class Stream(asyncio.BufferedProtocol):
         self.at_rest = False  # nothing would be lost if the connection ended now
         self.retired = False
         self._opened = opened
+        self._until = 0.0  # when what the peer says must be whole; 0 for no such bound
         self._descriptor = -1  # of a TCP connection
         self._transport: asyncio.Transport  # from connection_made on
         self._loop = asyncio.get_running_loop()
@@ -77,11 +83,18 @@ class Stream(asyncio.BufferedProtocol):
         """Octets that came and were not read."""
         return self._size
 
+    def begin(self) -> None:
+        """The peer has been heard to the end of what it said: its time begins anew."""
+        self._until = self._loop.time() + self.idle
+
     async def read(self) -> bytes:
         """What came since the last read, at least one octet; b"" when the peer has ended."""
         if not self._chunks and not self._ended and not self._resting:
             self._reader = self._loop.create_future()
-            await self._within(self._reader)
+            await self._within(self._reader, self._until)
+        if self._until:
+            ever = self._until + self._size / RATE_MIN
+            self._until = min(ever, self._loop.time() + self.idle)
         if self._resting:
             return b""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -257,8 +270,8 @@ class Stream(asyncio.BufferedProtocol):
 
     # --- waiting
 
-    async def _within(self, waiter: asyncio.Future[None]) -> None:
-        timer = self._loop.call_later(self.idle, _expire, waiter)
+    async def _within(self, waiter: asyncio.Future[None], until: float = 0.0) -> None:
+        timer = self._loop.call_at(until or self._loop.time() + self.idle, _expire, waiter)
         try:
             await waiter
         finally:

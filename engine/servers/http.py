@@ -40,8 +40,10 @@ async def serve(stream: Stream, pages: Pages) -> None:
     """Serve one connection."""
     machine = h11.Connection(h11.SERVER, max_incomplete_event_size=EVENT_MAX)
     try:
+        stream.begin()
         while await _request(stream, machine, pages):
             machine.start_next_cycle()
+            stream.begin()
     except h11.RemoteProtocolError as error:
         stream.write(_encoded(machine, Response(error.error_status_hint, b"bad request\n")))
     except (TimeoutError, ConnectionError):

@@ -42,13 +42,18 @@ async def serve(stream: Stream, serving: Serving, listener: str, bounds: Bounds)
 
 async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFrontEnd) -> None:
     stream.at_rest = True
+    stream.begin()
     while data := await stream.read():
+        heard = False
         for event in machine.receive(data):
+            heard = True
             if front.note(event):  # most of a mail: no coroutine for each header field
                 _acknowledge(stream, machine, event.command)
             elif not await _step(stream, machine, front, event):
                 return
         await stream.drain()
+        if heard:
+            stream.begin()
         stream.at_rest = not machine.in_mail
         stream.acknowledge()  # most steps get no reply
 

@@ -134,6 +134,8 @@ class _Visit:
         while True:
             while (event := self._core.event()) is not None:
                 await self._hear(event)
+                if not isinstance(event, DataChunk):
+                    self._stream.begin()
             await self._stream.send(self._core.outgoing())
             if self._core.closed:
                 return

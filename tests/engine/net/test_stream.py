@@ -378,3 +378,40 @@ def test_listener_that_stopped_serves_open_connections_on(tmp_path):
         await let_go()
 
     asyncio.run(run())
+
+
+# --- a peer that holds a connection by one octet now and then
+
+
+def trickled(idle: float, octets: int) -> int:
+    """How many octets a server took that wanted them all as one utterance."""
+    taken = []
+
+    async def serve(stream: Stream) -> None:
+        stream.begin()
+        try:
+            while len(taken) < octets and (data := await stream.read()):
+                taken.append(data)
+                await stream.send(data)
+        except TimeoutError:
+            await stream.send(b"!")
+
+    async def client(endpoint: Endpoint) -> None:
+        stream = await reached(endpoint)
+        answer = b"x"
+        while answer == b"x" and len(taken) < octets:
+            await stream.send(b"x")
+            answer = await stream.read()
+
+    talk(serve, client, bounds=Bounds(idle=idle))
+    return len(taken)
+
+
+def test_octets_that_come_too_slowly_buy_no_time(monkeypatch):
+    monkeypatch.setattr(module, "RATE_MIN", 1e12)
+    assert 0 < trickled(0.05, 1_000_000) < 1_000_000
+
+
+def test_octets_that_come_quickly_enough_buy_their_time(monkeypatch):
+    monkeypatch.setattr(module, "RATE_MIN", 1)  # a second for each
+    assert trickled(0.05, 2000) == 2000
