@@ -27,6 +27,7 @@ from millrace.engine.net.stream import Stream
 
 Serve = Callable[[Stream], Awaitable[None]]
 YIELD_S = 0.002  # how long the busier worker leaves a connection to the others
+SETTLE_S = 0.02  # what the kernel gave us before a stop becomes a connection meanwhile
 ABOVE = 1.25  # times the fewest connections of any worker, and two, is clearly more
 
 
@@ -127,6 +128,8 @@ class Listener:
         between two mails of a session defers the second.
         """
         self.stop()
+        if grace > 0:
+            await asyncio.sleep(SETTLE_S)
         if self._tasks and patience > 0:
             await asyncio.wait(self._tasks, timeout=patience)
             grace = max(grace - patience, 0.0)

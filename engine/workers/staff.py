@@ -25,6 +25,7 @@ from millrace.engine.workers.roster import OFFICE, Kill, Leave, Order, Roster, S
 from millrace.engine.workers.surveys import Surveys, Then
 
 _log = logging.getLogger("millrace.supervisor")
+LAST_WORDS = 64  # reads of what a child said before it ended
 
 
 class Employer(Protocol):
@@ -122,6 +123,8 @@ class Staff:
         return bool(unsent)
 
     def _readable(self, child: Child) -> None:
+        if child.member.pid not in self.children:
+            return  # it was buried since the selector spoke
         if not self._hear(child):
             self._selector.unregister(child.end)
             child.silent = True
@@ -138,7 +141,7 @@ class Staff:
                 self.surveys.answered(child.member.pid, message["answer"], message.get("data"))
             else:
                 self._employer.heard(child, message)
-        return bool(messages)
+        return True
 
     # --- how they end
 
@@ -151,8 +154,9 @@ class Staff:
 
     def _bury(self, child: Child, status: int) -> None:
         if not child.silent:
-            while self._hear(child):  # its last words
-                pass
+            for _ in range(LAST_WORDS):
+                if not self._hear(child):
+                    break
             self._selector.unregister(child.end)
         child.end.close()
         member = child.member

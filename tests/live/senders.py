@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import threading
 from collections import Counter
@@ -54,32 +55,32 @@ class Senders:
     def _send(self, who: str, kind: str, port: int) -> None:
         count = 0
         while not self._over.is_set():
-            step = "connect"
             try:
-                session = _Smtp(port) if kind == "smtp" else _Milter(port)
-                for _ in range(MAILS_EACH):
-                    number = f"{who}x{count}"
-                    count += 1
-                    step = "mail"
-                    if not session.begin(number):
-                        break  # the server took leave between two mails
-                    answer = session.finish(number)
-                    if answer == "taken":
-                        self.sent.taken.append(number)
-                    else:
-                        self.sent.troubles[answer] += 1
-                session.close()
+                with contextlib.closing(
+                    _Smtp(port) if kind == "smtp" else _Milter(port)
+                ) as session:
+                    for number in range(count, count + MAILS_EACH):
+                        if not session.begin(f"{who}x{number}"):
+                            break  # the server took leave between two mails
+                        self._note(f"{who}x{number}", session.finish(f"{who}x{number}"))
             except (OSError, smtplib.SMTPException) as error:
-                self.sent.troubles[f"{kind} {step}: {error!r}"] += 1
+                self.sent.troubles[f"{kind}: {error!r}"] += 1
+            count += MAILS_EACH
+
+    def _note(self, number: str, answer: str) -> None:
+        if answer == "taken":
+            self.sent.taken.append(number)
+        else:
+            self.sent.troubles[answer] += 1
 
 
 class _Smtp:
     def __init__(self, port: int) -> None:
         self._smtp = smtplib.SMTP("127.0.0.1", port, "client.example", 20)
-        self._smtp.ehlo()
 
     def begin(self, number: str) -> bool:
         try:
+            self._smtp.ehlo_or_helo_if_needed()
             code, _ = self._smtp.mail(f"n{number}@good.example")
         except smtplib.SMTPServerDisconnected:
             return False

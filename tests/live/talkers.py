@@ -21,8 +21,15 @@ class MilterTalk:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = MilterClient()
-        self._socket.sendall(self._client.open())
         self._answers: list[object] = []
+        try:
+            self._greet()
+        except OSError:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
+        self._socket.sendall(self._client.open())
         self._read()
         self._answers.clear()
         self.say(wire.Connect("client.example", "inet", "192.0.2.7", 25))
