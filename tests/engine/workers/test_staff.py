@@ -65,7 +65,7 @@ def begin() -> Iterator[Callable[[Callable[[socket.socket], None]], Made]]:
     yield made
     for staff in staffs:
         staff.kill_all()
-        pump(staff, selector, lambda: not staff.children)
+        pump(staff, selector, lambda staff=staff: not staff.children)
     selector.close()
 
 
