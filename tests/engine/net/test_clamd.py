@@ -14,6 +14,8 @@ from millrace.engine.net.clamd import ClamdScanner
 from millrace.engine.ports import Scan
 
 MAIL = Message.parse(b"A: 1\r\n\r\n" + b"x" * 200_000)
+SHORT = Message.parse(b"A: 1\r\n\r\n" + b"x" * 9_000)
+BOTH = pytest.mark.parametrize("mail", [SHORT, MAIL], ids=["from the loop", "from a lane"])
 
 
 @contextmanager
@@ -61,19 +63,20 @@ def scanned(where: str, mail: Message = MAIL, timeout: float = 5.0) -> Scan:
         scanner.close()
 
 
+@BOTH
 @pytest.mark.parametrize("tcp", [False, True])
 @pytest.mark.parametrize(
     ("reply", "found"),
     [(b"stream: OK\n", ""), (b"stream: Eicar-Test FOUND\n", "Eicar-Test"), (b"stream: OK\0", "")],
 )
-def test_answer_of_clamd_is_told_and_the_whole_mail_was_sent(tmp_path, tcp, reply, found):
+def test_answer_of_clamd_is_told_and_the_whole_mail_was_sent(tmp_path, mail, tcp, reply, found):
     if reply.endswith(b"\0") and tcp:
         return
     with clamd(tmp_path, reply.replace(b"\0", b"\n"), tcp=tcp) as (where, got):
-        assert scanned(where).found == found
+        assert scanned(where, mail).found == found
     ((command, content),) = got
     assert b"INSTREAM" in command
-    assert content == bytes(MAIL)
+    assert content == bytes(mail)
 
 
 def test_spooled_mail_is_sent_from_its_file(tmp_path):
@@ -85,6 +88,7 @@ def test_spooled_mail_is_sent_from_its_file(tmp_path):
     assert got[0][1] == bytes(mail)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "reply",
     [
@@ -98,23 +102,25 @@ def test_spooled_mail_is_sent_from_its_file(tmp_path):
         b"OK\n",
     ],
 )
-def test_answer_that_is_none_means_unavailable(tmp_path, reply):
+def test_answer_that_is_none_means_unavailable(tmp_path, mail, reply):
     with (
         clamd(tmp_path, reply) as (where, _),
         pytest.raises(Unavailable, match=rf"clamd {where}"),
     ):
-        scanned(where)
+        scanned(where, mail)
 
 
-def test_silence_of_clamd_means_unavailable(tmp_path):
+@BOTH
+def test_silence_of_clamd_means_unavailable(tmp_path, mail):
     with clamd(tmp_path, None) as (where, _), pytest.raises(Unavailable, match="timed out"):
-        scanned(where, timeout=0.05)
+        scanned(where, mail, timeout=0.05)
 
 
+@BOTH
 @pytest.mark.parametrize("where", ["/nowhere/clamd", "127.0.0.1:1", "127.0.0.1:x", "nothing"])
-def test_socket_that_is_not_there_means_unavailable(where):
+def test_socket_that_is_not_there_means_unavailable(mail, where):
     with pytest.raises(Unavailable, match="clamd"):
-        scanned(where, timeout=1.0)
+        scanned(where, mail, timeout=1.0)
 
 
 def test_version_tells_that_clamd_is_there(tmp_path):
