@@ -118,6 +118,8 @@ def written(authserv_id: str, methods: tuple[Method, ...], utf8: bool = True) ->
 
 
 def _in_ascii(method: Method) -> Method:
+    if method.reason.isascii() and all(value.isascii() for _, _, value in method.properties):
+        return method
     properties = tuple((kind, name, _ascii_value(v)) for kind, name, v in method.properties)
     return replace(method, properties=properties, reason=_ascii_text(method.reason))
 
@@ -157,6 +159,8 @@ def _cleaned(value: str) -> str:
 
 
 def _printable(value: str) -> str:
+    if value.isprintable():  # nearly all: dozens of values in a field
+        return value[:VALUE_MAX]
     return "".join(ch if ch.isprintable() else "?" for ch in value)[:VALUE_MAX]
 
 

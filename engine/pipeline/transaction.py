@@ -203,7 +203,8 @@ class Transaction:
         """For mail that we take: edits are applied, the archive and the signer run."""
         mail = self._begun()
         began = time.perf_counter()
-        mail.values["verdict"] = replace(mail.verdict, score=judge.score(mail.terms))
+        verdict, score = mail.verdict, judge.score(mail.terms)
+        mail.values["verdict"] = replace(verdict, score=score) if score else verdict
         step = self._plan.steps[Stage.SETTLED]
         await self._nodes(step, mail)
         self.edits = tuple(self._edits(mail))

@@ -48,7 +48,8 @@ async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFro
         for event in machine.receive(data):
             heard = True
             if front.note(event):  # most of a mail: no coroutine for each header field
-                _acknowledge(stream, machine, event.command)
+                if not machine.hushed:
+                    _acknowledge(stream, machine, event.command)
             elif not await _step(stream, machine, front, event):
                 return
         await stream.drain()

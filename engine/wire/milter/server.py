@@ -23,6 +23,7 @@ from millrace.engine.wire.milter.terms import Negotiate, Terms, Wants, agreed, n
 
 _UNSETTLED = Terms(0, 0, 0)
 _HEADER = int(Command.HEADER)
+_ADDING = (Command.HEADER, Command.BODY, Command.DATA, Command.UNKNOWN)
 
 
 class MilterServer:
@@ -36,6 +37,7 @@ class MilterServer:
         "_respace",
         "_state",
         "_wants",
+        "hushed",
         "offer",
         "terms",
     )
@@ -43,6 +45,7 @@ class MilterServer:
     def __init__(self, wants: Wants) -> None:
         self.terms = _UNSETTLED
         self.offer: Negotiate | None = None
+        self.hushed = False  # nothing that only adds to a mail is to be answered
         self._answer: Negotiate | None = None
         self._wants = wants
         self._packets = Packets()
@@ -108,6 +111,7 @@ class MilterServer:
         self.offer = offer
         self._answer = negotiate(offer, self._wants)
         self.terms = agreed(self._answer)
+        self.hushed = not any(map(self.terms.replies_to, _ADDING))
         self._respace = not self.terms.leading_space
         self._order = order(self.terms)
 
