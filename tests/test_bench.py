@@ -17,6 +17,7 @@ from bench.corpus import Corpus, make
 from bench.nameserver import answer, local_data
 from bench.processes import cpu_seconds, tree
 from bench.report import Figure, Row, Seen, data, foot, lines
+from bench.scaling import Share, factor
 from dns import message as dns_message
 
 from millrace.engine.document import Document
@@ -133,6 +134,13 @@ def test_where_a_peer_is_better_is_said():
     worse = row(seen("full", 3.0), seen("rspamd", 2.0), 1.5)
     assert "CPU ms with helpers 3.00, theirs 2.00" in foot([worse])
     assert "nowhere" in foot([row(seen("full", 2.0), seen("rspamd", 3.0), 0.7)])
+
+
+def test_two_workers_do_twice_as_much_less_what_sharing_costs():
+    one = Share(1, 4.0, 1.0, 200.0)
+    assert factor(one, Share(2, 4.0, 1.0, 400.0)) == 2.0
+    assert factor(one, Share(2, 5.0, 1.0, 320.0)) == pytest.approx(1.6)
+    assert factor(one, Share(2, 4.0, 0.9, 360.0)) == pytest.approx(1.8)
 
 
 def test_the_zone_reaches_unbound_in_strings_that_a_record_can_hold(corpus):

@@ -6,6 +6,7 @@ the same work, and the ratio.  Then the single parts in microseconds.  Figures, 
 assertions: machines differ, ratios do less.
 
     python -m tests.bench [--quick] [--json FILE] [--only WORD] [--no-micro] [--profile]
+                           [--scaling]
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import micro, nameserver, profile, report
+from . import micro, nameserver, profile, report, scaling
 from . import peer_rspamd as rspamd
 from .contenders import CONTENDERS, Contender
 from .corpus import make
@@ -40,6 +41,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reuse", type=int, default=1, help="mails on one milter connection")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each side")
     parser.add_argument("--no-micro", action="store_true", help="end to end only")
+    parser.add_argument("--scaling", action="store_true", help="two workers against one, alone")
     parser.add_argument("--profile", action="store_true", help="where our time goes")
     return parser.parse_args(given)
 
@@ -64,6 +66,10 @@ def main() -> int:
         nameserver.shared(Path(folder), corpus.zone, ours) as servers,
     ):
         bench = Bench(corpus, servers, theirs, chosen.reuse)
+        if chosen.scaling:
+            for line in scaling.lines(bench, chosen.rounds or 5):
+                print(line, flush=True)
+            return 0
         for contender in CONTENDERS:
             if chosen.only in f"{contender.name} {contender.peer}":
                 rows += _compared(bench, contender, chosen)
