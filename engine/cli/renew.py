@@ -1,4 +1,4 @@
-"""`millrace reload` and `millrace restart`: new files, or new code, into the daemon that runs."""
+"""`millrace reload`, `millrace restart`: new files or code for the one that runs."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFro
         heard = False
         for event in machine.receive(data):
             heard = True
-            if front.note(event):  # most of a mail: no coroutine for each header field
-                if not machine.hushed:
-                    _acknowledge(stream, machine, event.command)
-            elif not await _step(stream, machine, front, event):
+            noted = front.note(event)  # most of a mail: no coroutine for each header field
+            if noted and not machine.hushed:
+                _acknowledge(stream, machine, event.command)
+            elif not noted and not await _step(stream, machine, front, event):
                 return
         await stream.drain()
         if heard:
