@@ -59,7 +59,8 @@ def _found(what: str, name: str) -> Iterator[None]:
 def raise_descriptors(settings: Settings) -> None:
     """Ask for as many file descriptors as we may have; say so when they will not do."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # a system call filter may forbid it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     needed = settings.limits.connections * max(len(settings.listener), 1) + _SPARE
     if hard != resource.RLIM_INFINITY and hard < needed:
         _log.warning(
