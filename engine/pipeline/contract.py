@@ -9,6 +9,9 @@ fact cannot, so nobody has to wait for its answer.
 A filter that must read the whole body may have a second method, `listeners(self, headers)`:
 what shall hear a large body while it arrives, by the key under which `body.heard` keeps it.
 
+A filter whose options decide what it must know may have a method `chosen(self)`: the filter
+that runs in its place, with a signature of its own and the same fact.
+
 Fails: `contract` raises ValueError for a signature that cannot be kept.
 """
 
@@ -126,6 +129,11 @@ def contract(cls: Hashable) -> Contract:
     gives, advises = _gives(returned)
     waits, listens = inspect.iscoroutinefunction(run), callable(getattr(cls, "listeners", None))
     return Contract(asks, gives, advises, waits, listens)
+
+
+def chosen(made: Any) -> Any:  # noqa: ANN401 - a filter, of any class
+    """The filter that runs, by the options of this one."""
+    return made.chosen() if callable(getattr(made, "chosen", None)) else made
 
 
 def _ask(name: str, hint: Any) -> Ask:  # noqa: ANN401 - an annotation, of any kind

@@ -53,7 +53,9 @@ def _only_filter(module: ModuleType) -> type:
     found = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
-        if member.__module__ == module.__name__ and callable(getattr(member, "run", None))
+        if member.__module__ == module.__name__
+        and not member.__name__.startswith("_")  # what a filter chooses by its options
+        and callable(getattr(member, "run", None))
     ]
     if len(found) != 1:
         raise ValueError(f"{module.__name__} must hold one class with a method run()")

@@ -19,7 +19,7 @@ from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.verdict import ACTIONS, Action
 from millrace.engine.options import Unfit, build, seconds
 from millrace.engine.pipeline import shelf
-from millrace.engine.pipeline.contract import Contract, contract
+from millrace.engine.pipeline.contract import Contract, chosen, contract
 
 OWN_KEYS = ("use", "name", "when", "timeout", "on_error")
 TIMEOUT = 10.0  # seconds for one run of a filter, where the file says nothing
@@ -86,11 +86,12 @@ class _Loader:
             return None
         options = {key: value for key, value in table.items() if key not in OWN_KEYS}
         try:
-            made: object = build(cls, options, self.document, path)
+            made = chosen(build(cls, options, self.document, path))
         except Misconfigured as error:
             self.faults += error.faults
             return None
-        found = contract(cls)
+        running: type = type(made)
+        found = contract(running)
         return FilterSpec(
             name=self._text((*path, "name"), table.get("name", table["use"]), "names the filter"),
             filter=made,

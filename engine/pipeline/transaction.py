@@ -33,6 +33,7 @@ from millrace.engine.mail.session import Helo, Login, Peer, Session, Tls
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.trace import Run
 from millrace.engine.mail.verdict import PASS, Verdict
+from millrace.engine.pipeline.holding import holding, release
 from millrace.engine.pipeline.plan import Node, Plan, Step
 from millrace.engine.pipeline.run import Scope, listeners, run_node, run_waiting_node
 from millrace.engine.policy import judge
@@ -69,7 +70,7 @@ class Transaction:
         self._listener = listener
         self._id = new_id(serving.clock.now())
         self._plan = serving.plan
-        self._ports = serving.ports()
+        self._ports = holding(serving.ports())
         self._connected = Scope({})
         self._visit = self._connected
         self._mail: Scope | None = None
@@ -135,7 +136,8 @@ class Transaction:
     ) -> Verdict:
         """A mail begins, on the plan that is in force now."""
         self._clean()
-        self._ports = self._serving.ports()
+        release(self._ports)
+        self._ports = holding(self._serving.ports())
         if self._serving.plan is not self._plan:
             await self._replay()
         self._began = self._serving.clock.now()
@@ -235,6 +237,7 @@ class Transaction:
     def abort(self) -> None:
         """The mail ends without a message: RSET, a new MAIL, a lost connection."""
         mail, self._mail = self._mail, None
+        release(self._ports)
         if mail is None or self._decided or self._taken or not self._recipients:
             return
         scope = self._refused or mail
@@ -313,6 +316,7 @@ class Transaction:
         if self._decided:
             return
         self._decided = True
+        release(self._ports)
         self._serving.decided(self._decision(scope, verdict))
 
     def decision(self) -> Decision:
