@@ -141,7 +141,6 @@ def _cluster(state: State, address: dict[str, Any], options: dict[str, Any]) -> 
     return RedisCluster(
         startup_nodes=[first, *more],
         ssl=state.url.startswith("rediss:"),
-        require_full_coverage=False,  # a node that is away takes its own keys along, no more
         **address,
         **options,
     )

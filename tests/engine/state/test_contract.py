@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.state.faulty import Faulty
 from fakes import ManualClock
 from redis.asyncio import Redis
 
@@ -46,21 +47,31 @@ def redis_at(url: str, scope: str, now: Now, timeout: float = 2.0) -> RedisState
     return RedisState(client, connect.shown(settings), scope=scope, timeout=timeout, now=now)
 
 
-@pytest.fixture(params=["memory", "embedded", "redis"])
-def open_state(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    if request.param == "memory":
-        memory = MemoryState(fresh=True)
-
-        def shared(now: Now) -> State:
-            memory.now = now
-            return memory
-
-        return shared
-    if request.param == "embedded":
-        return lambda now: EmbeddedState(tmp_path / "state.db", now=now)
-    url: str = request.getfixturevalue("redis_url")
+@pytest.fixture(params=["memory", "embedded", "redis", "proxied"])
+def open_state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     scope = uuid.uuid4().hex
-    return lambda now: redis_at(url, scope, now)
+    if request.param == "memory":
+        yield _shared(MemoryState(fresh=True))
+    elif request.param == "embedded":
+        yield lambda now: EmbeddedState(tmp_path / "state.db", now=now)
+    elif request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        yield lambda now: redis_at(url, scope, now)
+    else:
+        with Faulty(port_of(request.getfixturevalue("redis_url")), late=0.001) as proxy:
+            yield lambda now: redis_at(f"redis://127.0.0.1:{proxy.port}/0", scope, now)
+
+
+def _shared(memory: MemoryState) -> Open:
+    def opened(now: Now) -> State:
+        memory.now = now
+        return memory
+
+    return opened
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])
 
 
 @asynccontextmanager
@@ -303,7 +314,7 @@ def some_operation(chance: random.Random) -> Operation[Any]:
 def test_every_store_answers_as_the_plain_steps_do(open_state: Open) -> None:
     chance = random.Random(5321)
     timed, at = [], 0.0
-    for _ in range(600):
+    for _ in range(300):
         at += chance.choice([0, 0.25, 20, 100])
         timed.append((at, some_operation(chance)))
     plain = MemoryState(fresh=True)
@@ -398,6 +409,40 @@ def test_a_state_file_in_an_impossible_place_is_unavailable(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable):
         EmbeddedState(tmp_path / "file" / "state.db")
+
+
+def test_over_connections_that_are_cut_every_answer_is_the_askers_own(redis_url: str) -> None:
+    async def go(port: int) -> list[Any]:
+        scope = uuid.uuid4().hex
+        async with opened(lambda now: redis_at(f"redis://127.0.0.1:{port}", scope, now)) as state:
+            found: list[Any] = []
+            for turn in range(12):
+                asks = [state.ask(Count(f"{turn}.{n}", 60, 10 + n)) for n in range(20)]
+                found += await asyncio.gather(*asks, return_exceptions=True)
+            return found
+
+    with Faulty(port_of(redis_url), cuts=0.05) as proxy:
+        found = asyncio.run(go(proxy.port))
+    failed = [each for each in found if isinstance(each, Exception)]
+    assert all(isinstance(each, Unavailable) for each in failed)
+    assert 0 < len(failed) < len(found)
+    for at, each in enumerate(found):  # counted once, or twice where the first answer was lost
+        assert isinstance(each, Unavailable) or each in (10 + at % 20, 2 * (10 + at % 20))
+
+
+def test_over_connections_that_are_cut_no_lease_is_given_twice(redis_url: str) -> None:
+    async def go(port: int) -> int:
+        scope = uuid.uuid4().hex
+        async with opened(lambda now: redis_at(f"redis://127.0.0.1:{port}", scope, now)) as state:
+            granted = 0
+            for n in range(60):
+                asks = [state.ask(Acquire("k", f"{n}.{at}", 5, 60)) for at in range(3)]
+                for each in await asyncio.gather(*asks, return_exceptions=True):
+                    granted += not isinstance(each, Exception) and each.granted
+            return granted
+
+    with Faulty(port_of(redis_url), cuts=0.05, late=0.0) as proxy:
+        assert asyncio.run(go(proxy.port)) <= 5
 
 
 def test_a_server_that_was_started_again_fails_nothing(redis_url: str) -> None:
