@@ -27,7 +27,12 @@ from millrace.engine.ports import State
 from millrace.engine.state.opening import open_state
 from millrace.engine.state.settings import State as Settings
 
-pytestmark = pytest.mark.live
+pytestmark = [
+    pytest.mark.live,
+    # redis-py forgets connections that it has replaced, and leaves them to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 T = TypeVar("T")
 PAGE = Path(__file__).resolve().parents[2] / "contrib/docs/state.md"
 TERMS = Terms(300, 3600, 86400, 5)
