@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.processes import tree
 from conftest import free_port, listens, needs, wait_for
 
 from millrace.engine.store.archive import Archive
@@ -92,9 +94,11 @@ class Millrace:
         return self.command("archive", "cat", sha256)
 
     def kill(self) -> None:
-        """End at once, as a crash would."""
+        """End all its processes at once, as a crash of the host would."""
         assert self.process is not None
-        self.process.kill()
+        for pid in tree([self.process.pid]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:

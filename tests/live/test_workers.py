@@ -215,7 +215,9 @@ def test_workers_without_a_supervisor_end_and_free_their_ports(tmp_path: Path) -
     pids = daemon.pids()
     with daemon.senders() as senders:
         wait_for(lambda: len(senders.sent.taken) > 50, "some mails")
-        daemon.kill()
+        assert daemon.process is not None
+        daemon.process.kill()
+        daemon.process.wait()
         wait_for(lambda: not any(map(alive, pids)), "the end of the workers", 30)
         taken = list(senders.sent.taken)
         senders._over.set()

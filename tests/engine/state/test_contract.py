@@ -34,6 +34,9 @@ from millrace.engine.state.opening import open_state as opening
 from millrace.engine.state.redis import RedisState
 from millrace.engine.state.settings import State as Settings
 
+# redis-py forgets connections that it has replaced, and leaves them to the collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 TERMS = Terms(wait=300, window=3600, lifetime=86400, allow_after=3)
 NOW = 1_800_000_000.0
 Now = Callable[[], float]
