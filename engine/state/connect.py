@@ -1,4 +1,4 @@
-"""A client of Redis, by the settings: one server, by Sentinels, or a cluster.
+"""A way to Redis, by the settings: to one server, by Sentinels, or to a cluster.
 
 The library asks nothing twice: its patience would turn an outage into a queue, and the
 next mail is the next try.  Passwords come from a file, or stand in the URL.
@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.state.exchange import Clustered, Direct, Exchange
 from millrace.engine.state.settings import State
 
 URL_HINT = "It reads like redis://127.0.0.1:6379/0"
@@ -29,17 +30,16 @@ HEALTH_S = 30.0  # a connection that was idle for longer is tried before it is u
 At = Callable[[Path], Path]
 
 
-def client(state: State, at: At) -> Redis | RedisCluster:
-    """What these settings name; `at` makes a path of theirs one of the process."""
+def exchange(state: State, at: At) -> Exchange:
+    """The way to what these settings name; `at` makes a path of theirs one of the process."""
     options = _options(state, at)
     address = _address(state)
     try:
         if state.sentinels:
-            return _master(state, address, options)
+            return Direct(_master(state, address, options).connection_pool)
         if state.cluster:
-            return _cluster(state, address, options)
-        pool: ConnectionPool = ConnectionPool(**address, **options)
-        return Redis(connection_pool=pool)
+            return Clustered(_cluster(state, address, options))
+        return Direct(ConnectionPool(**address, **options))
     except (ValueError, TypeError, RedisError) as error:
         raise Misconfigured(Fault(f"state '{shown(state)}': {error}", URL_HINT)) from None
 
@@ -68,7 +68,7 @@ def _options(state: State, at: At) -> dict[str, Any]:
         "retry": Retry(NoBackoff(), 0),
         "protocol": 3,
         "decode_responses": True,
-        "max_connections": state.connections + 2,  # beside operations: the health check
+        "max_connections": state.connections,
     }
     if state.user:
         options["username"] = state.user

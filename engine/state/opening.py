@@ -40,7 +40,7 @@ def _remote(state: State, at: Callable[[Path], Path]) -> Store:
     from millrace.engine.state.redis import RedisState
 
     return RedisState(
-        connect.client(state, at),
+        connect.exchange(state, at),
         connect.shown(state),
         scope=state.scope,
         connections=state.connections,

@@ -19,13 +19,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import NoScriptError, RedisError
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.operations.operation import Operation
+from millrace.engine.state.exchange import Command, Exchange
 from millrace.engine.state.scripts import whole
 
 T = TypeVar("T")
@@ -42,7 +40,7 @@ class _Asked(NamedTuple):
 
 
 class RedisState:
-    """The State port on a client of one server, a Sentinel's master or a cluster; one a loop.
+    """The State port on a way to Redis; one for each loop.
 
     `shown` names the server for people.  Not more than `connections` round trips are under
     way; what waits longer than `timeout` seconds for one is not asked at all.
@@ -51,7 +49,7 @@ class RedisState:
 
     def __init__(
         self,
-        client: Redis | RedisCluster,
+        exchange: Exchange,
         shown: str,
         *,
         scope: str = "default",
@@ -59,7 +57,7 @@ class RedisState:
         timeout: float = 1.0,
         now: Callable[[], float] | None = None,
     ) -> None:
-        self._client, self._what = client, f"redis {shown}"
+        self._exchange, self._what = exchange, f"redis {shown}"
         self._prefix = f"{PREFIX}{scope}:"
         self._connections, self._timeout, self._now = connections, timeout, now
         self._waiting: deque[_Asked] = deque()
@@ -80,18 +78,19 @@ class RedisState:
     async def ping(self) -> None:
         """Ask the server whether it is there."""
         try:
-            await self._client.ping()
+            (reply,) = await self._exchange.commands([("PING",)])
         except (TimeoutError, RedisError, OSError) as error:
             raise Unavailable(self._what, _words(error)) from None
+        if isinstance(reply, Exception):
+            raise Unavailable(self._what, _words(reply))
 
     async def close(self) -> None:
         """Send what is waiting, then close all connections."""
         while self._waiting or self._under_way:
             self._launch()
-            await asyncio.wait(self._under_way)
-        await self._client.aclose()
-        if isinstance(self._client, Redis):
-            await self._client.connection_pool.disconnect()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+        await self._exchange.close()
 
     # --- round trips
 
@@ -152,35 +151,24 @@ class RedisState:
                 asked.answer.set_result(asked.operation.answer(reply))
 
     async def _replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        try:
-            return await self._all(operations)
-        except Cut:
-            if isinstance(self._client, Redis):  # the idle ones were cut with it
-                await self._client.connection_pool.disconnect(inuse_connections=False)
-            return await self._all(operations)
-
-    async def _all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """The replies; a script that the server does not know goes again, with its text."""
-        replies = await self._pipeline(operations, by_text=False)
+        replies = await self._exchange.commands(self._calls(operations, by_text=False))
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            again = await self._pipeline([operations[at] for at in unknown], by_text=True)
-            for at, reply in zip(unknown, again, strict=True):
+            calls = self._calls([operations[at] for at in unknown], by_text=True)
+            for at, reply in zip(unknown, await self._exchange.commands(calls), strict=True):
                 replies[at] = reply
         return replies
 
-    async def _pipeline(self, operations: Sequence[Operation[Any]], *, by_text: bool) -> list[Any]:
-        if not operations:
-            return []
-        pipeline: Any = self._client.pipeline(transaction=False)
+    def _calls(self, operations: Sequence[Operation[Any]], *, by_text: bool) -> list[Command]:
         now = "" if self._now is None else repr(self._now())
+        calls: list[Command] = []
         for operation in operations:
             text, sha = whole(operation.script)
-            verb, script = ("EVAL", text) if by_text else ("EVALSHA", sha)
+            script = ("EVAL", text) if by_text else ("EVALSHA", sha)
             keys = [self._prefix + key for key in operation.keys]
-            pipeline.execute_command(verb, script, len(keys), *keys, now, *operation.arguments)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+            calls.append((*script, len(keys), *keys, now, *operation.arguments))
+        return calls
 
     def _fail(self, asked: _Asked, words: str) -> None:
         if asked.answer is not None and not asked.answer.done():

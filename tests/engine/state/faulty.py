@@ -37,6 +37,7 @@ class Faulty:
         self._loop.run_forever()
         server.close()
         self._loop.run_until_complete(self._end())
+        self._loop.run_until_complete(asyncio.sleep(0.01))  # for transports to close
         self._loop.close()
 
     async def _end(self) -> None:

@@ -46,8 +46,8 @@ Timed = tuple[float, Operation[Any]]  # seconds after NOW, and what is asked the
 
 def redis_at(url: str, scope: str, now: Now, timeout: float = 2.0) -> RedisState:
     settings = Settings(url=url, scope=scope, timeout=timeout)  # type: ignore[arg-type]
-    client = connect.client(settings, lambda path: path)
-    return RedisState(client, connect.shown(settings), scope=scope, timeout=timeout, now=now)
+    exchange = connect.exchange(settings, lambda path: path)
+    return RedisState(exchange, connect.shown(settings), scope=scope, timeout=timeout, now=now)
 
 
 @pytest.fixture(params=["memory", "embedded", "redis", "proxied"])
