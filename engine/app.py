@@ -27,6 +27,7 @@ from millrace.engine.services import Health, Services
 from millrace.engine.settings import Settings
 from millrace.engine.store.noting import Noting
 from millrace.engine.store.reports import ReportStore
+from millrace.engine.telemetry.breakers import BreakerCollector
 from millrace.engine.telemetry.journal import Journal
 from millrace.engine.telemetry.log import Troubles, log_decision
 from millrace.engine.telemetry.metrics import DnsSeen, Metrics
@@ -82,6 +83,7 @@ class App:
             self.serving[name] = Serving(plan, ports, clock, self._decided)
         self._show_plans()
         self.metrics.watch(self._dns_seen, self._connections, self._refused)
+        self.metrics.registry.register(BreakerCollector(self.services.breakers))
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self.stop, 0)  # a door that cannot open closes the others
             await self._open_doors()

@@ -40,6 +40,10 @@ class Unavailable(MillraceError):
         self.retry_after = retry_after
 
 
+class Declined(Unavailable):
+    """A service that is there would not do this one thing; it may do the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A spot in a file that somebody wrote; lines and columns count from 1, 0 is unknown."""

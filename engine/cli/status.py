@@ -66,6 +66,14 @@ def _worker(worker: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _service(name: str, service: dict[str, Any]) -> tuple[str, ...]:
+    told = service.get("breaker", {})
+    if told.get("state", "closed") != "closed":
+        when = (
+            "next mail tries"
+            if told["state"] == "half-open"
+            else f"next try in {told['next_try_s']:.0f} s"
+        )
+        return name, service["where"], f"open since {told['open_s']:.0f} s, {when}: {told['why']}"
     return name, service["where"], "ok" if service["ok"] else service.get("trouble", "away")
 
 

@@ -8,7 +8,8 @@ may write a part only; here it gets a socket whose `send` sends all, and a reade
 
 Only an explicit OK means clean.
 
-Fails: `Unavailable` for everything else: no socket, a time-out, a reply that is none.
+Fails: `Declined` for an error that clamd tells of one mail, `Unavailable` for everything else:
+no socket, a time-out, a reply that is none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import clamd
 
-from millrace.engine.errors import Unavailable
+from millrace.engine.errors import Declined, Unavailable
 from millrace.engine.mail.message import Message
 from millrace.engine.ports import Scan
 
@@ -67,6 +68,8 @@ class ClamdScanner:
 def _scan(message: Message, where: str, timeout: float) -> Scan:
     try:
         answer = _client(where, timeout).instream(_Reader(message.chunks()))
+    except clamd.BufferTooLongError:
+        raise Declined(f"clamd {where}", "the mail is larger than its StreamMaxLength") from None
     except _TROUBLE as error:
         raise Unavailable(f"clamd {where}", _words(error)) from None
     status, name = (answer or {}).get("stream", ("", ""))
@@ -106,7 +109,9 @@ def _address(where: str) -> str | tuple[str, int]:
 def _read(reply: str, where: str) -> Scan:
     found = clamd.scan_response.match(reply)
     if found is None or found["path"] != "stream":
-        raise Unavailable(f"clamd {where}", f"answered {reply}".strip())
+        raise (Declined if reply.endswith("ERROR") else Unavailable)(
+            f"clamd {where}", f"answered {reply}".strip()
+        )
     return _judged(found["status"], found["virus"], where)
 
 
@@ -115,7 +120,9 @@ def _judged(status: str, name: str | None, where: str) -> Scan:
         return Scan("", "clamd")
     if status == "FOUND" and name:
         return Scan(str(name), "clamd")
-    raise Unavailable(f"clamd {where}", f"answered {status} {name or ''}".strip())
+    if not status:
+        raise Unavailable(f"clamd {where}", "answered nothing")
+    raise Declined(f"clamd {where}", f"answered {status} {name or ''}".strip())
 
 
 def _version(where: str, timeout: float) -> str:

@@ -11,18 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from millrace.engine.breaker import Breaker
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.ports import State as Store
 from millrace.engine.state.embedded import EmbeddedState
+from millrace.engine.state.guarded import GuardedState
 from millrace.engine.state.settings import State
 from millrace.engine.state.shadow import ShadowedState
 
 REMOTE = ("redis", "rediss", "unix")
 
 
-def open_state(state: State, at: Callable[[Path], Path], place: str = "") -> Store:
-    """The State adapter; `at` makes a path of the settings one of the process."""
-    return ShadowedState(_store(state, at, place), state.shadow)
+def open_state(
+    state: State, at: Callable[[Path], Path], place: str = "", breaker: Breaker | None = None
+) -> Store:
+    """The State adapter; `at` makes a path of the settings one of the process.
+
+    With a breaker, a store that is away is not asked; the shadow answers all the same.
+    """
+    store = _store(state, at, place)
+    return ShadowedState(GuardedState(store, breaker) if breaker else store, state.shadow)
 
 
 def _store(state: State, at: Callable[[Path], Path], place: str) -> Store:

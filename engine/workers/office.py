@@ -17,6 +17,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from millrace.engine.breaker import LEVELS
 from millrace.engine.net import listener as sockets
 from millrace.engine.net.stream import Stream
 from millrace.engine.servers import http
@@ -98,9 +99,16 @@ def worst(workers: Iterable[list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
         for told in services:
             service = dict(told)
             name = service.pop("name")
-            if name not in found or not service["ok"]:
+            if name in found and found[name].get("where") != service.get("where"):
+                name = f"{name} {service.get('where')}"  # a second one of that kind
+            if name not in found or _badness(service) > _badness(found[name]):
                 found[name] = service
     return found
+
+
+def _badness(service: Mapping[str, Any]) -> tuple[bool, int]:
+    state = service.get("breaker", {}).get("state", "closed")
+    return not service["ok"], LEVELS[state]
 
 
 def word(told: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> str:
