@@ -22,15 +22,17 @@ _DOOR = re.compile(r"listening milter (\S+)")
 BARE = ""  # in place of a pipeline: the yardstick
 _RUN = "import sys; from millrace.engine.cli import main; sys.exit(main())"
 _PROFILED = """\
-import cProfile, signal
+import cProfile, os, signal
 from millrace.engine.cli import main
-profile = cProfile.Profile()
-signal.signal(signal.SIGUSR2, lambda *_: profile.enable())
-try:
-    main()
-finally:
-    profile.disable()
-    profile.dump_stats("profile")
+profile, on = cProfile.Profile(), []
+def turn(*_):
+    if on:
+        profile.disable()
+        profile.dump_stats(f"profile.{os.getpid()}")
+    else:
+        on.append(profile.enable())
+signal.signal(signal.SIGUSR1, turn)  # the children, which are forked, keep it
+main()
 """
 _SETTINGS = """\
 pipelines = "."

@@ -55,6 +55,29 @@ def _cpu_seconds(pid: int) -> float:
     return own + (int(words[13]) + int(words[14])) / _TICK
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What the trees below some processes had spent at one moment, in CPU seconds."""
+
+    roots: tuple[int, ...]
+    members: frozenset[int]
+    seconds: float
+
+    @staticmethod
+    def of(roots: Iterable[int]) -> Spent:
+        """Now."""
+        roots = tuple(roots)
+        members = frozenset(tree(roots))
+        return Spent(roots, members, cpu_seconds(members))
+
+    def since(self) -> float:
+        """Seconds from then to now, with those of processes that came or ended meanwhile.
+
+        What one spent that has ended stands in its parent's account, once that waited for it.
+        """
+        return cpu_seconds(self.members | tree(self.roots)) - self.seconds
+
+
 def memory(pids: Iterable[int]) -> Memory:
     """What they hold now."""
     rss = pss = 0

@@ -82,12 +82,10 @@ class Side:
     def burst(self, at_once: int) -> Burst:
         """The whole corpus once."""
         groups = {"": self.target.pids, **self.target.helpers}
-        trees = {name: processes.tree(pids) for name, pids in groups.items()}
-        before = {name: processes.cpu_seconds(pids) for name, pids in trees.items()}
+        before = {name: processes.Spent.of(pids) for name, pids in groups.items()}
         seen = self._drive(at_once).run()
         spent = {
-            name: (processes.cpu_seconds(pids) - before[name]) * 1000 / max(seen.answered, 1)
-            for name, pids in trees.items()
+            name: earlier.since() * 1000 / max(seen.answered, 1) for name, earlier in before.items()
         }
         self.outcome, self.wall = self.outcome + seen, self.wall + seen.seconds
         self.bursts.append(Burst(spent.pop(""), spent))
