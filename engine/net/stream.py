@@ -71,6 +71,7 @@ class Stream(asyncio.BufferedProtocol):
         self._held = False
         self._ended = False
         self._full = False  # the kernel takes no more of ours for now
+        self._answered = False  # something was written since the last read
         self._discarded = -1  # octets thrown away while closing
         self._reader: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
@@ -99,6 +100,7 @@ class Stream(asyncio.BufferedProtocol):
             return b""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
+        self._answered = False
         paused = self._size >= HIGH_WATER
         self._size = 0
         if paused and not self._held:
@@ -111,7 +113,7 @@ class Stream(asyncio.BufferedProtocol):
         A peer that sends small pieces and gets no answers waits for the kernel's delayed
         ACK otherwise, 40 ms each time (RFC 896 on its side, RFC 1122 §4.2.3.2 on ours).
         """
-        if self._descriptor < 0 or not _QUICKACK:
+        if self._answered or self._descriptor < 0 or not _QUICKACK:
             return
         # borrowed, since uvloop's own object for the socket has no options
         borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self._descriptor)
@@ -142,6 +144,7 @@ class Stream(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Send, or queue; follow with `drain` before writing more."""
         if data and not self._transport.is_closing():
+            self._answered = True
             self._transport.write(data)
 
     async def drain(self) -> None:

@@ -115,7 +115,7 @@ def _overlap(nodes: tuple[Node, ...]) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # the same plan has the same `revision`
 class Plan:
     """What serves.
 

@@ -55,6 +55,10 @@ class Serving:
     clock: Clock
     decided: Callable[[Decision], None]
 
+    def apart(self) -> Serving:
+        """The same for now, but a reload does not reach its plan."""
+        return Serving(self.plan, self.ports, self.clock, self.decided)
+
 
 def new_id(now: float) -> str:
     """An id for a mail or a visit: upper-case, sorts by time, never twice on a host."""

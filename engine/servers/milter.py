@@ -11,10 +11,10 @@ Fails: only by what the transaction lets through (`Bug`); bad addresses are kept
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.edits import RemoveRecipient
@@ -59,6 +59,7 @@ class Bounds:
     pressure: Pressure | None = None
 
 
+@functools.lru_cache(maxsize=32)  # plans are few, connections many
 def wants(plan: Plan) -> wire.Wants:
     """What the MTA must tell us, and where it must wait, so that this plan can do its work."""
     steps = {
@@ -75,7 +76,7 @@ def wants(plan: Plan) -> wire.Wants:
     )
 
 
-@functools.cache  # plans are few, connections many
+@functools.cache  # what two plans want alike is one value
 def _wants(replies: frozenset[Command], *, headers: bool, body: bool) -> wire.Wants:
     events = set(_ALWAYS)  # the record of a mail names its peer and envelope, whoever asks
     if headers:
@@ -96,7 +97,7 @@ class MilterFrontEnd:
 
     def __init__(self, serving: Serving, listener: str, bounds: Bounds) -> None:
         self._shared = serving
-        self._serving = dataclasses.replace(serving)  # its plan is this connection's
+        self._serving = serving.apart()  # its plan is this connection's
         self._bounds = bounds
         self._listener = listener
         self._visit_macros: dict[str, str] = {}
@@ -105,10 +106,14 @@ class MilterFrontEnd:
         self._client = ""
         self._load: Load | None = None
         self.wants = wants(serving.plan)
-        self._forget()
+        self._clean()
 
     def _forget(self) -> None:
         self._unload()
+        if self._begun or self._owed or self._fields:
+            self._clean()
+
+    def _clean(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
         self._section: Headers | None = None
         self._octets = 0
@@ -122,8 +127,8 @@ class MilterFrontEnd:
     def note(self, event: wire.Event) -> bool:
         """Take what is only collected; False for an event that `take` must see."""
         kind = type(event)
-        if kind is wire.Header:
-            self._note_header(event)  # type: ignore[arg-type]
+        if kind is wire.Header:  # dozens in a mail
+            self._note_header(*event)  # type: ignore[misc]
         elif kind is wire.Macros:
             self._note_macros(event)  # type: ignore[arg-type]
         elif kind is wire.BodyChunk:
@@ -137,12 +142,12 @@ class MilterFrontEnd:
         of_visit = macros.stage in (Command.CONNECT, Command.HELO)
         (self._visit_macros if of_visit else self._mail_macros).update(macros.values)
 
-    def _note_header(self, field: wire.Header) -> None:
-        self._octets += len(field.name) + len(field.value)
+    def _note_header(self, name: bytes, value: bytes) -> None:
+        self._octets += len(name) + len(value)
         if self._octets > HEADER_OCTETS:
             self._owed = self._owed or (_TOO_LARGE,)
         else:
-            self._fields.append((field.name, wire.wire_value(field.value)))
+            self._fields.append((name, wire.wire_value(value) if b"\n" in value else value))
 
     def _note_body(self, data: bytes) -> None:
         if self._owed:
@@ -171,27 +176,11 @@ class MilterFrontEnd:
 
     async def take(self, event: wire.Event) -> Sequence[wire.Message]:
         """The reply to one event: the edits, if it is the last, and the answer."""
-        match event:
-            case wire.Connect():
-                peer = _peer(event)
-                self._client = peer.ip
-                return self._reply(await self._transaction.connect(peer))
-            case wire.Helo():
-                return self._reply(await self._transaction.helo(Helo(event.name)))
-            case wire.MailFrom():
-                return await self._mail(event)
-            case wire.RcptTo():
-                return await self._rcpt(event)
-            case wire.EndOfHeaders():
-                return await self._end_of_headers()
-            case wire.EndOfMessage():
-                self._note_body(event.data)
-                answer = await self._end_of_message()
-                self._mail_macros.clear()
-                self._unload()
-                return answer
-            case wire.Abort() | wire.QuitNewConnection() | wire.Quit():
-                self.abort()
+        step = self._STEPS.get(type(event))
+        if step is not None:
+            return await step(self, event)
+        if isinstance(event, wire.Abort | wire.QuitNewConnection | wire.Quit):
+            self.abort()
         return (Answer.CONTINUE,)
 
     def abort(self) -> None:
@@ -199,6 +188,14 @@ class MilterFrontEnd:
         self._transaction.abort()
         self._mail_macros.clear()
         self._forget()
+
+    async def _connect(self, event: wire.Connect) -> Sequence[wire.Message]:
+        peer = _peer(event)
+        self._client = peer.ip
+        return self._reply(await self._transaction.connect(peer))
+
+    async def _helo(self, event: wire.Helo) -> Sequence[wire.Message]:
+        return self._reply(await self._transaction.helo(Helo(event.name)))
 
     async def _mail(self, event: wire.MailFrom) -> Sequence[wire.Message]:
         self._transaction.abort()
@@ -237,13 +234,21 @@ class MilterFrontEnd:
             return (Answer.CONTINUE,)
         return _refusal(verdict) or (Answer.CONTINUE,)
 
-    async def _end_of_headers(self) -> Sequence[wire.Message]:
+    async def _end_of_headers(self, _: wire.EndOfHeaders) -> Sequence[wire.Message]:
         if self._owed or not self._begun:
             return self._owed or (Answer.CONTINUE,)
         self._adopt_id()
         return self._reply(await self._transaction.headers(self._headers()))
 
-    async def _end_of_message(self) -> Sequence[wire.Message]:
+    async def _end_of_message(self, event: wire.EndOfMessage) -> Sequence[wire.Message]:
+        if event.data:
+            self._note_body(event.data)
+        answer = await self._whole()
+        self._mail_macros.clear()
+        self._unload()
+        return answer
+
+    async def _whole(self) -> Sequence[wire.Message]:
         if self._begun and _TOO_LARGE in self._owed:
             self._adopt_id()
             because = Because("limit", "the mail is larger than we take", Stage.BODY.name)
@@ -282,8 +287,19 @@ class MilterFrontEnd:
         self._owed = _refusal(verdict)
         return self._owed or (Answer.CONTINUE,)
 
+    _STEPS: ClassVar[Mapping[type, Callable[[Any, Any], Awaitable[Sequence[wire.Message]]]]] = {
+        wire.Connect: _connect,
+        wire.Helo: _helo,
+        wire.MailFrom: _mail,
+        wire.RcptTo: _rcpt,
+        wire.EndOfHeaders: _end_of_headers,
+        wire.EndOfMessage: _end_of_message,
+    }
+
 
 def _refusal(verdict: Verdict) -> Sequence[wire.Message]:
+    if not verdict.refuses:
+        return ()
     match verdict.action:
         case Action.REJECT:
             return (verdict.reply or Answer.REJECT,)

@@ -60,7 +60,7 @@ async def _converse(stream: Stream, machine: wire.MilterServer, front: MilterFro
 
 
 def _acknowledge(stream: Stream, machine: wire.MilterServer, command: Command) -> None:
-    if machine.terms.replies_to(command):  # never to macros
+    if machine.awaits(command):  # never for macros
         stream.write(Answer.CONTINUE.packet)
 
 
@@ -74,8 +74,8 @@ async def _step(
         return True
     slow = command is Command.END_OF_MESSAGE
     messages = await (_with_progress(stream, front, event) if slow else front.take(event))
-    if machine.terms.replies_to(command):
-        stream.write(machine.send(*(m for m in messages if _granted(machine, m))))
+    if machine.awaits(command):
+        stream.write(machine.send(*[m for m in messages if _granted(machine, m)]))
     if command is Command.QUIT:
         stream.hang_up()
         return False

@@ -250,10 +250,10 @@ def respaced(field: Header) -> Header:
 
 def header(payload: bytes) -> Header:
     """The field of a packet, its value as the MTA sent it."""
-    name, end, value = payload[:-1].partition(b"\0")
-    if not end or not name or payload[-1] or b"\0" in value:
+    pair = payload.split(b"\0", 3)
+    if len(pair) != 3 or pair.pop() or not pair[0]:
         raise _broken(Command.HEADER)
-    return _tuple(Header, (name, value))  # half the time of Header(name, value)
+    return _tuple(Header, pair)  # half the time of Header(name, value)
 
 
 def _macros(payload: bytes) -> Macros:

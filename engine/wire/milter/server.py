@@ -2,7 +2,7 @@
 
 Bytes from the MTA go into `receive`, which gives events; `send` gives the bytes of a
 reply.  The negotiation is settled inside: write `answer()` when `Negotiate` comes out.
-After any other event, ask `terms.replies_to(event.command)` whether a reply is due.
+After any other event, ask `awaits(event.command)` whether a reply is due.
 
 Fails: ProtocolError out of `receive`, after the events that came before the trouble;
 close the connection then, and the MTA defers the mail.
@@ -10,49 +10,86 @@ close the connection then, and the MTA defers the mail.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from millrace.engine.errors import Bug, ProtocolError
 from millrace.engine.wire.milter import replies
 from millrace.engine.wire.milter.codes import Command
 from millrace.engine.wire.milter.events import Abort, Event, header, parse, respaced
-from millrace.engine.wire.milter.order import ENDS_MAIL, State, order, out_of_order
+from millrace.engine.wire.milter.order import ENDS_MAIL, Order, State, order, out_of_order
 from millrace.engine.wire.milter.packets import Packets
 from millrace.engine.wire.milter.replies import Message
 from millrace.engine.wire.milter.terms import Negotiate, Terms, Wants, agreed, negotiate
 
 _UNSETTLED = Terms(0, 0, 0)
-_HEADER = int(Command.HEADER)
-_ADDING = (Command.HEADER, Command.BODY, Command.DATA, Command.UNKNOWN)
+_HEADER, _NEGOTIATE = int(Command.HEADER), int(Command.NEGOTIATE)
+_ADDING = frozenset({Command.HEADER, Command.BODY, Command.DATA, Command.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What follows from one offer and one `Wants`; the same for all connections of an MTA.
+
+    `awaited` are the commands to which the MTA waits for a reply; `hushed` says that none
+    of them only adds to a mail.
+    """
+
+    answer: bytes
+    terms: Terms
+    order: Order
+    awaited: frozenset[int]
+    hushed: bool
+
+
+@functools.lru_cache(maxsize=64)
+def agreement(version: int, actions: int, protocol: int, wants: Wants) -> Agreement:
+    """Settle an offer; ProtocolError where it cannot be."""
+    answer = negotiate(Negotiate(version, actions, protocol), wants)
+    terms = agreed(answer)
+    awaited = frozenset(int(c) for c in Command if terms.sends(c) and terms.replies_to(c))
+    return Agreement(answer.encode(), terms, order(terms), awaited, not awaited & _ADDING)
+
+
+_NOTHING = Agreement(b"", _UNSETTLED, order(_UNSETTLED), frozenset(), hushed=False)
 
 
 class MilterServer:
     """One connection from an MTA."""
 
     __slots__ = (
-        "_answer",
+        "_agreement",
         "_error",
-        "_order",
         "_packets",
         "_respace",
         "_state",
         "_wants",
-        "hushed",
         "offer",
-        "terms",
     )
 
     def __init__(self, wants: Wants) -> None:
-        self.terms = _UNSETTLED
         self.offer: Negotiate | None = None
-        self.hushed = False  # nothing that only adds to a mail is to be answered
-        self._answer: Negotiate | None = None
+        self._agreement = _NOTHING
         self._wants = wants
         self._packets = Packets()
         self._state = State.NEW
         self._respace = False
-        self._order = order(_UNSETTLED)
         self._error: ProtocolError | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What was agreed on."""
+        return self._agreement.terms
+
+    @property
+    def hushed(self) -> bool:
+        """Whether nothing that only adds to a mail is to be answered."""
+        return self._agreement.hushed
+
+    def awaits(self, command: int) -> bool:
+        """Whether the MTA waits for a reply to this command."""
+        return command in self._agreement.awaited
 
     @property
     def in_mail(self) -> bool:
@@ -76,17 +113,19 @@ class MilterServer:
 
     def answer(self) -> bytes:
         """The bytes that end the negotiation."""
-        if self._answer is None:
+        if self.offer is None:
             raise Bug("the MTA has offered nothing yet")
-        return self._answer.encode()
+        return self._agreement.answer
 
     def send(self, *messages: Message) -> bytes:
         """The bytes of some replies, in this order; Bug for what the terms do not grant."""
-        return b"".join([replies.encode(message, self.terms) for message in messages])
+        terms = self._agreement.terms
+        return b"".join([replies.encode(message, terms) for message in messages])
 
     def _take(self, packets: list[tuple[int, bytes]], found: list[Event]) -> None:
+        rows, state = self._agreement.order, self._state
         for command, payload in packets:
-            following = self._order[self._state].get(command)
+            following = rows[state].get(command)
             if following is None:
                 following = self._cut_short(command, found)
             if command == _HEADER:  # dozens in a mail: spared the table of parsers
@@ -94,10 +133,11 @@ class MilterServer:
                 found.append(respaced(field) if self._respace else field)
             else:
                 event = parse(command, payload)
-                if isinstance(event, Negotiate):
+                if command == _NEGOTIATE:
                     self._settle(event)
+                    rows = self._agreement.order
                 found.append(event)
-            self._state = following
+            self._state = state = following
 
     def _cut_short(self, command: int, found: list[Event]) -> State:
         # MAIL, HELO, CONNECT or QUIT in the middle of a mail: Postfix says HELO before ABORT
@@ -105,15 +145,13 @@ class MilterServer:
             raise ProtocolError(out_of_order(command, self._state))
         found.append(Abort())
         self._state = State.IDLE
-        return self._order[State.IDLE][command]
+        return self._agreement.order[State.IDLE][command]
 
-    def _settle(self, offer: Negotiate) -> None:
+    def _settle(self, offer: Event) -> None:
+        assert isinstance(offer, Negotiate)
+        self._agreement = agreement(offer.version, offer.actions, offer.protocol, self._wants)
         self.offer = offer
-        self._answer = negotiate(offer, self._wants)
-        self.terms = agreed(self._answer)
-        self.hushed = not any(map(self.terms.replies_to, _ADDING))
-        self._respace = not self.terms.leading_space
-        self._order = order(self.terms)
+        self._respace = not self._agreement.terms.leading_space
 
 
 def _broken_off(found: Sequence[Event], error: ProtocolError) -> Iterator[Event]:

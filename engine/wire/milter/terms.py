@@ -76,7 +76,7 @@ class Negotiate:
         return Negotiate(version, actions, protocol, _symbols(payload[_OFFER.size :]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one of its kind: what follows from it is kept
 class Wants:
     """What the engine needs from the conversation; the rest is declined where it can be.
 
