@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -49,6 +50,13 @@ ALL: tuple[Operation[Any], ...] = (
     Acquire("k", "h", 1, 60),
     Release("k", "h"),
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Collect them while the mark above holds, not in the midst of another module's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

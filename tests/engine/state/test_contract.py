@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -36,6 +37,14 @@ from millrace.engine.state.settings import State as Settings
 
 # redis-py forgets connections that it has replaced, and leaves them to the collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Collect them while the mark above holds, not in the midst of another module's test."""
+    yield
+    gc.collect()
+
 
 TERMS = Terms(wait=300, window=3600, lifetime=86400, allow_after=3)
 NOW = 1_800_000_000.0
