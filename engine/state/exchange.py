@@ -58,6 +58,12 @@ class Direct:
 
     async def _over(self, known: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
         connection: Any = known or self._pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            return await self._asked(connection, commands)
+        except RuntimeError as error:  # so uvloop calls a socket that was closed meanwhile
+            raise Cut(str(error)) from None
+
+    async def _asked(self, connection: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
         replies: list[Any] = []
         try:
             await connection.connect()  # does nothing where it is there

@@ -143,12 +143,18 @@ class RedisState:
         except (TimeoutError, RedisError, OSError) as error:
             for asked in batch:
                 self._fail(asked, _words(error))
-            return
-        for asked, reply in zip(batch, replies, strict=True):
-            if isinstance(reply, Exception):
-                self._fail(asked, _words(reply))
-            elif asked.answer is not None and not asked.answer.done():
-                asked.answer.set_result(asked.operation.answer(reply))
+        else:
+            for asked, reply in zip(batch, replies, strict=True):
+                self._answer(asked, reply)
+        finally:
+            for asked in batch:  # whatever it was, nobody waits for ever
+                self._fail(asked, "the round trip ended by an error of ours")
+
+    def _answer(self, asked: _Asked, reply: Any) -> None:  # noqa: ANN401 - whatever was replied
+        if isinstance(reply, Exception):
+            self._fail(asked, _words(reply))
+        elif asked.answer is not None and not asked.answer.done():
+            asked.answer.set_result(asked.operation.answer(reply))
 
     async def _replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """The replies; a script that the server does not know goes again, with its text."""

@@ -1,0 +1,86 @@
+"""Connections that turn out to be closed, whatever the loop calls that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as Cut
+
+from millrace.engine.state.exchange import Direct
+from millrace.engine.state.redis import RedisState
+
+
+class Connection:
+    """Answers, until somebody closes it; then it fails as uvloop's do."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def pack_commands(self, commands: Any) -> Any:
+        return commands
+
+    async def connect(self) -> None:
+        return None
+
+    async def send_packed_command(self, packed: Any) -> None:
+        if self.closed:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+
+    async def read_response(self) -> str:
+        return "PONG"
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        self.closed = True
+
+
+class Pool:
+    """Remembers whom it made."""
+
+    def __init__(self, *, dead: bool = False) -> None:
+        self.made: list[Connection] = []
+        self.dead = dead
+
+    def make_connection(self) -> Connection:
+        self.made.append(Connection())
+        self.made[-1].closed = self.dead
+        return self.made[-1]
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
+    async def go() -> None:
+        pool = Pool()
+        direct = Direct(pool)  # type: ignore[arg-type]
+        assert await direct.commands([("PING",)]) == ["PONG"]
+        pool.made[0].closed = True
+        assert await direct.commands([("PING",)]) == ["PONG"]
+        assert len(pool.made) == 2
+
+    asyncio.run(go())
+
+
+def test_a_server_that_closes_every_connection_is_away() -> None:
+    with pytest.raises(Cut, match="handler is closed"):
+        asyncio.run(Direct(Pool(dead=True)).commands([("PING",)]))  # type: ignore[arg-type]
+
+
+def test_nobody_waits_for_ever_when_a_round_trip_ends_by_an_error_of_ours() -> None:
+    from millrace.engine.errors import Unavailable
+    from millrace.engine.operations.counter import Count
+
+    class Broken:
+        async def commands(self, commands: Any) -> list[Any]:
+            raise KeyError("a bug")
+
+        async def close(self) -> None:
+            return None
+
+    async def go() -> None:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        state = RedisState(Broken(), "here")
+        with pytest.raises(Unavailable, match="an error of ours"):
+            await asyncio.wait_for(state.ask(Count("k", 60)), 5)
+
+    asyncio.run(go())
