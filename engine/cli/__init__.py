@@ -28,6 +28,7 @@ COMMANDS = {
     "filters": "filters:filters",
     "explain": "explain:explain",
     "load": "load:load",
+    "chaos": "chaos:chaos",
     "archive": "archive:archive",
     "model": "model:model",
     "dkim": "dkim:dkim",
