@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from millrace.engine.chaos.invariants import RECOVERY_S, Seen, broken
 from millrace.engine.chaos.mails import Answer, Bearer, Senders
@@ -26,13 +27,14 @@ _POLL_S = 0.05
 class Report:
     """What came of it.  Seconds; `recovery` is None when it never came.
 
-    `taken_before` 0 means that the policy takes no mail of the drill's, so that the
-    archive was not put to the test.
+    `taken_before` 0 means that no mail of the drill's is taken even when nothing fails, so
+    that the archive was not put to the test; `untaken` is why, as most records say.
     """
 
     scenario: str
     verdicts: dict[str, int]
     taken_before: int
+    untaken: str
     slowest: float
     recovery: float | None
     broken: tuple[str, ...]
@@ -67,6 +69,7 @@ def run(site: Site, scenario: Scenario, bearer: Bearer, seconds: float = FAULT_S
         scenario.name,
         dict(Counter(answer.verdict for answer in answers)),
         usual["accept"],
+        "" if usual["accept"] else _untaken(seen.records),
         max((answer.ended - answer.began for answer in answers), default=0.0),
         recovery,
         tuple(broken(seen)),
@@ -94,6 +97,11 @@ def _recovered(site: Site, senders: Senders, usual: Counter[str], mended: float)
     if not _until(as_before, RECOVERY_S):
         return None
     return time.monotonic() - mended
+
+
+def _untaken(records: Sequence[Mapping[str, Any]]) -> str:
+    reasons = Counter(str(record["because"]["why"] or record["reply"]) for record in records)
+    return reasons.most_common(1)[0][0] if reasons else ""
 
 
 def _doors(answers: list[Answer]) -> set[str]:

@@ -131,6 +131,7 @@ def _lines(report: Report) -> Iterator[str]:
         f"slowest {report.slowest:.1f} s"
     )
     if not report.taken_before:
-        yield f"{'':{_NAME}}  no mail was taken before: try --ip, --domain, --to of a good sender"
+        yield f"{'':{_NAME}}  no mail was taken, even before: {report.untaken}"
+        yield f"{'':{_NAME}}  where the sender is why, try --ip, --domain and --to of a good one"
     for sentence in report.broken:
         yield f"{'':{_NAME}}  {sentence}"
