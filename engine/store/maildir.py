@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -62,11 +63,35 @@ class Maildir:
             raise
         _sync_folder(self.root / "new")
 
+    def sweep(self) -> int:
+        """Remove what dead processes of this host left half written; how many there were."""
+        ours = re.compile(rf"\d+\.M\d+P(\d+)Q\d+\.{re.escape(_host())}")
+        swept = 0
+        for path in sorted((self.root / "tmp").glob("*")):
+            found = ours.fullmatch(path.name)
+            if found and not _lives(int(found[1])):
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
     def _name(self) -> str:
         """Unique by time, process and count, as maildir(5) asks."""
         seconds, fraction = divmod(self._now(), 1)
-        host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
-        return f"{seconds:.0f}.M{int(fraction * 1e6)}P{os.getpid()}Q{next(_serial)}.{host}"
+        return f"{seconds:.0f}.M{int(fraction * 1e6)}P{os.getpid()}Q{next(_serial)}.{_host()}"
+
+
+def _host() -> str:
+    return socket.gethostname().replace("/", "\\057").replace(":", "\\072")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def _lines(envelope: Envelope, message: Message) -> Iterator[bytes]:

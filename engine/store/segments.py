@@ -16,6 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -84,7 +85,7 @@ class SegmentWriter:
         self._folder = folder
         self._roll_at = roll_at
         self._serial = 0
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self.name = ""
         self.size = 0
 
@@ -98,8 +99,7 @@ class SegmentWriter:
         """Append records and return when they are on disk; all of them, or none."""
         assert self._file is not None
         try:
-            self._file.write(data)
-            self._file.flush()
+            _write_all(self._file, data)
             os.fdatasync(self._file.fileno())
         except OSError:
             self._abandon()
@@ -127,13 +127,20 @@ class SegmentWriter:
             self._serial += 1
             self.name = f"{int(now):010x}-{os.getpid()}-{self._serial}.seg"
             try:
-                self._file = (self._folder / self.name).open("xb")
+                # unbuffered: what failed must not be written later, when it is closed
+                self._file = (self._folder / self.name).open("xb", buffering=0)
                 break
             except FileExistsError:
                 continue
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self.size = 0
         sync_folder(self._folder)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]  # a disk that runs full takes a part
 
 
 def cut(path: Path, whole: int) -> bool:

@@ -1,7 +1,8 @@
 """The decision log: one JSON record a line, in the order of the verdicts.
 
 Opened for each batch by name, so that logrotate may move the file at any time.  A disk
-that refuses is said once in the log; mail goes on.
+that refuses is said once in the log; mail goes on.  A record is whole or absent: what a full
+disk took of one is cut off again, and half a line that a crash left is ended.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Journal:
         self._waiting: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken = False
+        self._known = False  # that the file ends with a line
         self.lost = 0
 
     def write(self, record: bytes) -> None:
@@ -42,23 +44,44 @@ class Journal:
             self._timer = None
         if not self._waiting:
             return
-        data = b"".join(record + b"\n" for record in self._waiting)
+        waiting, self._waiting = self._waiting, []
+        lost, why = len(waiting), "the disk is full"
         try:
-            self._append(data)
+            lost -= self._append(b"".join(record + b"\n" for record in waiting))
         except OSError as error:
-            if not self._broken:
-                _log.error("decisions are not written to %s: %s", self._path, error)
-            self._broken = True
-            self.lost += len(self._waiting)
-        else:
-            self._broken = False
-        self._waiting.clear()
+            why = str(error)
+        if lost and not self._broken:
+            _log.error("decisions are not written to %s: %s", self._path, why)
+        self._broken = bool(lost)
+        self.lost += lost
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes) -> int:
+        """How many records were written."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # records name senders and recipients: for the owner's eyes alone
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, data)
+            if not self._known or self._broken:
+                data = _ended(descriptor) + data
+            written = os.write(descriptor, data)
+            self._known = True
+            if written == len(data):
+                return data.count(b"\n")
+            return _cut(descriptor, data[:written])
         finally:
             os.close(descriptor)
+
+
+def _ended(descriptor: int) -> bytes:
+    """What ends the line on which a crash left the file."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+
+
+def _cut(descriptor: int, written: bytes) -> int:
+    """Take back the half record at the end; how many whole ones stand before it."""
+    half = len(written) - (written.rfind(b"\n") + 1)
+    end = os.lseek(descriptor, 0, os.SEEK_CUR)
+    if os.fstat(descriptor).st_size == end:  # another process has written nothing behind it
+        os.ftruncate(descriptor, end - half)
+    return written.count(b"\n")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from millrace.engine.app import plans_of
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.settings import Settings
-from millrace.engine.workers import handover, privileges, sockets
+from millrace.engine.workers import handover, privileges, sockets, sweeping
 from millrace.engine.workers.handover import Estate
 from millrace.engine.workers.sockets import Bound
 from millrace.engine.workers.supervisor import Started, Supervisor
@@ -29,6 +29,7 @@ def serve(settings: Settings, ready: Ready) -> int:
     bounds = sockets.open_all(settings, count, given)
     privileges.become(settings.user, settings.group)
     privileges.raise_descriptors(settings)
+    sweeping.sweep(settings, plans.values())
 
     def started(what: Started) -> None:
         ready(plans, bounds, what)

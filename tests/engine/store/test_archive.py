@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes import room_for
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.mail.address import Address
@@ -149,3 +150,23 @@ def test_a_disk_that_refuses_is_unavailable_and_nothing_is_kept(tmp_path: Path) 
     with pytest.raises(Unavailable):
         asyncio.run(go())
     assert [entry.id for entry in Archive(tmp_path).entries()] == ["GOOD"]
+
+
+def test_a_disk_that_runs_full_takes_a_mail_wholly_or_not_at_all(tmp_path: Path) -> None:
+    large = mail(RAW + os.urandom(40_000), "large")
+
+    async def go() -> None:
+        archive = Archive(tmp_path)
+        try:
+            await archive.keep(mail(RAW, "small"), NOW, 0)
+            with room_for(20_000), pytest.raises(Unavailable):
+                await archive.keep(large, NOW, 0)
+            await archive.keep(mail(RAW + b"more\r\n", "later"), NOW, 0)
+        finally:
+            await archive.close()
+
+    asyncio.run(go())
+    archive = Archive(tmp_path)
+    assert (archive.opened.torn, archive.opened.indexed) == (0, 0)
+    assert [entry.id for entry in archive.entries()] == ["small", "later"]
+    assert sum(path.stat().st_size for path in (tmp_path / "segments").iterdir()) < 2000

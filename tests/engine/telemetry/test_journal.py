@@ -4,6 +4,8 @@ import asyncio
 import logging
 import stat
 
+from fakes import room_for
+
 from millrace.engine.telemetry.journal import WAITING_MAX, Journal
 
 
@@ -60,3 +62,31 @@ def test_waiting_records_are_bounded_and_the_rest_is_counted(tmp_path):
     journal = written(tmp_path / "d", *[b"x"] * (WAITING_MAX + 5))
     assert journal.lost == 5
     assert (tmp_path / "d").stat().st_size == 2 * WAITING_MAX
+
+
+def test_full_disk_leaves_no_half_record_and_what_comes_later_is_whole(tmp_path):
+    path = tmp_path / "d"
+
+    async def write():
+        journal = Journal(path)
+        journal.write(b"one")
+        journal.flush()
+        with room_for(14):
+            for _ in range(3):
+                journal.write(b"12345678")
+            journal.flush()
+        journal.write(b"two")
+        journal.flush()
+        return journal
+
+    journal = asyncio.run(write())
+    assert path.read_bytes() == b"one\n12345678\ntwo\n"
+    assert journal.lost == 2
+
+
+def test_half_a_line_of_a_crash_does_not_swallow_the_next_record(tmp_path):
+    path = tmp_path / "d"
+    path.write_bytes(b"one\nha")
+    written(path, b"two", b"three")
+    written(path, b"four")
+    assert path.read_bytes() == b"one\nha\ntwo\nthree\nfour\n"
