@@ -17,6 +17,7 @@ from millrace.engine import reload
 from millrace.engine.census import Census, Seat
 from millrace.engine.doors import Door, Doorway, open_door
 from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.health import needs_of
 from millrace.engine.net import listener as sockets
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving
@@ -166,6 +167,10 @@ class App:
             where = str(self.settings.at(self.settings.reports.path))
             services.append(Health("reports", where, self._noting.trouble))
         return services
+
+    def needs(self) -> list[dict[str, Any]]:
+        """Which filters of the plans that serve need which services."""
+        return needs_of(serving.plan for serving in self.serving.values())
 
     def _connections(self) -> dict[str, int]:
         return {f"{d.kind} {d.listener.address}": d.listener.connections for d in self.doors}

@@ -83,7 +83,7 @@ def _address(bound: Bound, number: int, started: Started) -> str:
 
 def _role(settings: Settings, number: int) -> str:
     if number == len(settings.listener):
-        return "  /metrics /healthz /readyz /status"
+        return "  /metrics /healthz /readyz /status /health/graph"
     listener = settings.listener[number]
     deliver = f" → {listener.deliver}" if listener.deliver else ""
     return f"  pipeline {listener.pipeline}{deliver}"

@@ -3,7 +3,8 @@
     GET /metrics   Prometheus text        GET /healthz   200 while the process lives
     GET /readyz    200 or 503, JSON       POST /reload   200 or 409, JSON
 
-Small bodies, short time-outs, one request at a time; a page is a function.
+Small bodies, short time-outs, one request at a time; a page is a function.  A page may be
+named with its query; any other query is not looked at.
 
 Fails: never outward; a request that is none gets 400 and the connection closes.
 """
@@ -75,7 +76,8 @@ async def _request(stream: Stream, machine: h11.Connection, pages: Pages) -> boo
 async def _page(request: h11.Request, pages: Pages) -> Response:
     path = request.target.split(b"?", 1)[0].decode("ascii", "replace")
     method = request.method.decode("ascii", "replace")
-    page = pages.get(("GET" if method == "HEAD" else method, path))
+    verb, whole = "GET" if method == "HEAD" else method, request.target.decode("ascii", "replace")
+    page = pages.get((verb, whole)) or pages.get((verb, path))
     if page is not None:
         return await page()
     if any(known == path for _, known in pages):

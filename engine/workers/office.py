@@ -2,6 +2,7 @@
 
     GET /metrics   all workers' as one     GET /healthz   200 while the supervisor answers
     GET /readyz    200 or 503, JSON        GET /status    who runs, JSON
+    GET /health/graph   which filters need which services, JSON; ?format=mermaid draws it
     POST /reload   200 or 409, JSON        POST /restart  202 or 409, JSON
 
 It holds no mail and no service of its own: it asks the supervisor, which asks the workers.
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from millrace.engine.breaker import LEVELS
+from millrace.engine.health import graph, mermaid
 from millrace.engine.net import listener as sockets
 from millrace.engine.net.stream import Stream
 from millrace.engine.servers import http
@@ -47,6 +49,8 @@ class Office:
             ("GET", "/healthz"): self.healthz,
             ("GET", "/readyz"): self.readyz,
             ("GET", "/status"): self.status,
+            ("GET", "/health/graph"): self.graph,
+            ("GET", "/health/graph?format=mermaid"): self.drawn,
             ("POST", "/reload"): self.reload,
             ("POST", "/restart"): self.restart,
         }
@@ -80,6 +84,20 @@ class Office:
         services = worst(health["workers"])
         data = {"status": word(health, services.values())} | told | {"services": services}
         return Response(200, _json(data), JSON)
+
+    async def graph(self) -> Response:
+        """Which filters need which services, and which of these are away."""
+        return Response(200, _json(await self._graph()), JSON)
+
+    async def drawn(self) -> Response:
+        """The same for Mermaid."""
+        return Response(200, mermaid(await self._graph()).encode())
+
+    async def _graph(self) -> dict[str, Any]:
+        needs = await self._ask("needs")
+        told = await self._ask("health")
+        services = worst(told["workers"])
+        return {"status": word(told, services.values())} | graph(needs, services)
 
     async def reload(self) -> Response:
         """New plans in all workers, or in none."""
@@ -156,5 +174,5 @@ async def run(channel: Any, given: sockets.Given, address: str) -> None:  # noqa
                     await event.wait()
             except TimeoutError:
                 continue
-    await door.close(2 * REST_S, patience=REST_S)
+    await door.close(ANSWER_S, patience=REST_S)  # a reload that was begun is told
     await talk.close()

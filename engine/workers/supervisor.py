@@ -243,6 +243,8 @@ class Supervisor:
                 ask("metrics", None, ASK_S, lambda got: answer(self._metrics(got)))
             case "health":
                 ask("health", None, ASK_S, lambda got: answer(self._health(got)))
+            case "needs":  # all workers serve the same plans
+                ask("needs", None, ASK_S, lambda got: answer(next(iter(got.values()), [])))
             case "status":
                 doors = [(bound.kind, str(bound.endpoint)) for bound in self._doors]
                 living = self._staff.children.values()

@@ -78,6 +78,8 @@ class Worker:
                 return families(self.app.metrics.registry)
             case "health":
                 return [health.as_json() for health in await self.app.health()]
+            case "needs":
+                return self.app.needs()
             case "prepare":
                 outcome = await self.app.prepare()
                 return (

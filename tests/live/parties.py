@@ -248,7 +248,7 @@ class Postfix:
         for part in ("conf", "queue", "data", "log"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         for path in (folder.parent.parent, folder.parent, folder):
-            path.chmod(0o755)
+            path.chmod(path.stat().st_mode | 0o755)
         shutil.chown(folder / "data", "postfix", "postfix")
         values = {"folder": folder, "sink": sink.port, "milters": milters, "more": more}
         (self.conf / "main.cf").write_text(MAIN_CF.format(**values))
