@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from millrace.engine.errors import Unavailable
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Peer
@@ -55,9 +56,16 @@ class CheckGreylist:
     async def run(self, peer: Peer, sender: Sender, recipient: Recipient, state: State) -> Greylist:
         network = peer.network
         triplet = digest(network, str(sender).lower(), str(recipient).lower())
-        young_until = await state.ask(AskBirth()) + self.young
+        young_until = await self._young_until(state)
         times = (self.wait, self.window, self.lifetime, self.allow_after)
         terms = Terms(*times, self.young_wait, young_until)
         visit = await state.ask(NoteVisit(triplet, digest(network, sender.domain), terms))
         waits = visit.state in ("new", "early")
         return Greylist(visit.state, waits, round(visit.left, 3), visit.passes, visit.first)
+
+    async def _young_until(self, state: State) -> float:
+        """Unix seconds; a store that is away is not young, and the visit has the last word."""
+        try:
+            return await state.ask(AskBirth()) + self.young
+        except Unavailable:
+            return 0.0

@@ -10,6 +10,9 @@ import pytest
 from fakes import ManualClock
 
 from millrace.engine.errors import Unavailable
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.session import Peer
 from millrace.engine.operations.bucket import TakeTokens
 from millrace.engine.operations.greylist import NoteVisit, Terms, Visit
 from millrace.engine.operations.lease import Acquire
@@ -17,6 +20,7 @@ from millrace.engine.operations.operation import Operation
 from millrace.engine.operations.reputation import AddReputation
 from millrace.engine.state.memory import MemoryState
 from millrace.engine.state.shadow import ShadowedState
+from millrace.filters.greylist import CheckGreylist
 
 TERMS = Terms(wait=300, window=3600, lifetime=86400, allow_after=2)
 
@@ -148,3 +152,20 @@ def test_leases_first_visits_and_taken_tokens_are_always_asked():
         for _ in range(3):
             stage.ask(operation)
     assert len(stage.store.asked) == 9
+
+
+def test_the_greylist_lets_who_passed_pass_through_an_outage_of_days():
+    stage = Stage()
+    greylist = CheckGreylist()
+
+    def visit() -> str:
+        peer, sender = Peer("192.0.2.7"), Sender(Address("a", "b.example"))
+        run = greylist.run(peer, sender, Recipient(Address("c", "d.example")), stage.shadow)
+        return asyncio.run(run).state
+
+    assert visit() == "new"
+    stage.clock.move(301)
+    assert visit() == "passed"
+    stage.store.away = True
+    stage.clock.move(3 * 86400)  # what was remembered of the store itself is long forgotten
+    assert visit() == "known"
