@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from millrace.engine.chaos.toxics import Direction, Forged, Latency, Timeout, Toxic
 
@@ -28,7 +28,8 @@ class DatagramProxy:
         self.seen = 0
         self._random = random.Random()
         self._door: asyncio.DatagramTransport | None = None
-        self._ways: dict[Address, asyncio.DatagramTransport] = {}
+        self._ways: dict[Address, _Way] = {}
+        self._opening: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         await self.up()
@@ -57,10 +58,13 @@ class DatagramProxy:
 
     async def down(self) -> None:
         """Be dead: the kernel answers that nobody listens."""
-        for way in [*self._ways.values(), *([self._door] if self._door else [])]:
+        if self._door is not None:
+            self._door.close()
+        self._door = None
+        for way in self._ways.values():
             way.close()
         self._ways.clear()
-        self._door = None
+        await asyncio.gather(*self._opening, return_exceptions=True)
         await asyncio.sleep(0)  # asyncio closes the socket in the loop's next round
 
     def asked(self, data: bytes, client: Address) -> None:
@@ -70,29 +74,23 @@ class DatagramProxy:
 
     def _send(self, data: bytes, client: Address) -> None:
         for piece in self._poisoned(data, "upstream"):
-            way = self._ways.get(client)
-            if way is not None:
-                way.sendto(piece)
-            else:
-                self._open(piece, client)
+            if self._door is not None:
+                (self._ways.get(client) or self._open(client)).send(piece)
 
-    def _open(self, data: bytes, client: Address) -> None:
-        loop = asyncio.get_running_loop()
-        made = loop.create_datagram_endpoint(
-            lambda: _Way(self, client, data), remote_addr=self.service
-        )
-        task = loop.create_task(made)
-        _pending.add(task)
-        task.add_done_callback(_pending.discard)
-
-    def opened(self, way: asyncio.DatagramTransport, client: Address) -> None:
-        """A way to the service stands."""
-        if self._door is None:
-            way.close()
-            return
+    def _open(self, client: Address) -> _Way:
         while len(self._ways) >= CLIENTS_MAX:
             self._ways.pop(next(iter(self._ways))).close()
-        self._ways[client] = way
+        way = self._ways[client] = _Way(self, client)
+        loop = asyncio.get_running_loop()
+        made = loop.create_datagram_endpoint(lambda: way, remote_addr=self.service)
+        task = loop.create_task(made)
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+        return way
+
+    def _opened(self, task: asyncio.Task[Any]) -> None:
+        self._opening.discard(task)
+        task.exception()  # a service without a route loses datagrams, as the network would
 
     def answered(self, data: bytes, client: Address) -> None:
         """A datagram of the service's."""
@@ -121,9 +119,6 @@ class DatagramProxy:
         return [toxic for toxic in self.toxics.values() if toxic.stream == direction]
 
 
-_pending: set[asyncio.Task[tuple[asyncio.DatagramTransport, _Way]]] = set()
-
-
 class _Door(asyncio.DatagramProtocol):
     def __init__(self, proxy: DatagramProxy) -> None:
         self._proxy = proxy
@@ -134,15 +129,36 @@ class _Door(asyncio.DatagramProtocol):
 
 
 class _Way(asyncio.DatagramProtocol):
-    def __init__(self, proxy: DatagramProxy, client: Address, first: bytes) -> None:
-        self._proxy, self._client, self._first = proxy, client, first
+    """A client's socket towards the service; what comes before it stands waits."""
+
+    def __init__(self, proxy: DatagramProxy, client: Address) -> None:
+        self._proxy, self._client = proxy, client
+        self._waiting: list[bytes] = []
+        self._transport: asyncio.DatagramTransport | None = None
+        self._closed = False
+
+    def send(self, data: bytes) -> None:
+        """Towards the service."""
+        if self._transport is None:
+            self._waiting.append(data)
+        elif not self._closed:
+            self._transport.sendto(data)
+
+    def close(self) -> None:
+        """Be gone, now or as soon as it stands."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.DatagramProtocol."""
-        way = cast(asyncio.DatagramTransport, transport)
-        self._proxy.opened(way, self._client)
-        if not way.is_closing():
-            way.sendto(self._first)
+        self._transport = cast(asyncio.DatagramTransport, transport)
+        if self._closed:
+            transport.close()
+            return
+        for data in self._waiting:
+            self._transport.sendto(data)
+        self._waiting.clear()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """See asyncio.DatagramProtocol."""

@@ -212,6 +212,19 @@ def test_datagrams_pass_are_lost_and_are_forged(faults: Faults) -> None:
                 _answered(asker, service, b"three")
 
 
+def test_datagrams_at_once_of_one_client_go_one_way(faults: Faults) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+        service.settimeout(5)
+        front = faults.datagrams(service.getsockname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            for number in range(50):
+                asker.sendto(b"%d" % number, front.address)
+            came = [service.recvfrom(512) for _ in range(50)]
+    assert [data for data, _ in came] == [b"%d" % number for number in range(50)]
+    assert len({whence for _, whence in came}) == 1
+
+
 def test_a_dead_datagram_service_is_refused_by_the_kernel(faults: Faults) -> None:
     front = faults.datagrams(("127.0.0.1", 9))
     faults.wait(front.down())
