@@ -27,7 +27,7 @@ class Action(IntEnum):
     @property
     def word(self) -> str:
         """The name in policies, logs and JSON."""
-        return self.name.lower()
+        return _WORDS[self]
 
     @property
     def takes(self) -> bool:
@@ -35,7 +35,11 @@ class Action(IntEnum):
         return self <= Action.QUARANTINE
 
 
+_WORDS = tuple(action.name.lower() for action in Action)  # an enum's own name costs 0.3 µs
 ACTIONS = {action.word: action for action in Action}
+
+
+_LAST_TAKEN = Action.QUARANTINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Verdict:
     @property
     def refuses(self) -> bool:
         """Whether the walk ends here: the mail, or the recipient, is not taken."""
-        return self.action > Action.QUARANTINE
+        return self.action > _LAST_TAKEN
 
 
 PASS = Verdict()

@@ -75,6 +75,8 @@ class Stream(asyncio.BufferedProtocol):
         self._discarded = -1  # octets thrown away while closing
         self._reader: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
+        self._due: dict[asyncio.Future[None], float] = {}  # until when who waits is patient
+        self._timer: asyncio.TimerHandle | None = None
         self._lost: asyncio.Future[None] = self._loop.create_future()
 
     # --- reading
@@ -267,6 +269,7 @@ class Stream(asyncio.BufferedProtocol):
         self._descriptor = -1
         self._ended = True
         self._full = False
+        self._disarm()
         _wake(self._reader)
         _wake(self._drainer)
         _wake(self._lost)
@@ -274,21 +277,39 @@ class Stream(asyncio.BufferedProtocol):
     # --- waiting
 
     async def _within(self, waiter: asyncio.Future[None], until: float = 0.0) -> None:
-        timer = self._loop.call_at(until or self._loop.time() + self.idle, _expire, waiter)
+        self._due[waiter] = due = until or self._loop.time() + self.idle
+        if self._timer is None or due < self._timer.when():
+            self._arm(due)
         try:
             await waiter
         finally:
-            timer.cancel()
+            del self._due[waiter]
+
+    def _arm(self, due: float) -> None:
+        """One timer for a connection, not one for each wait: most waits end before it."""
+        self._disarm()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Some time is over: whose?"""
+        self._timer = None
+        now = self._loop.time()
+        for waiter, due in self._due.items():
+            if due <= now and not waiter.done():
+                waiter.set_exception(TimeoutError("the peer is silent"))
+        later = [due for due in self._due.values() if due > now]
+        if later:
+            self._arm(min(later))
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError("the peer is silent"))
 
 
 def _tls(channel: ssl.SSLObject) -> Tls:

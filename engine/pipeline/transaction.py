@@ -290,8 +290,8 @@ class Transaction:
                 run_node(node, scope, self._ports)
 
     async def _run_after(self, earlier: list[asyncio.Task[None]], node: Node, scope: Scope) -> None:
-        if earlier:
-            await asyncio.wait(earlier)
+        for task in earlier:  # none of them fails, and most have ended
+            await task
         await self._in_turn((node,), scope)
 
     def _left(self) -> float:

@@ -7,6 +7,7 @@ shape is what `millrace explain --json` prints.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,7 @@ class Decision:
         """The record as plain data; the keys are a contract with outside programs."""
         return {
             "id": self.id,
-            "time": _iso(self.time),
+            "time": iso(self.time),
             "revision": self.revision,
             "pipeline": self.pipeline,
             **answered(self.verdict),
@@ -93,9 +94,15 @@ def answered(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _iso(time: float) -> str:
-    stamp = datetime.datetime.fromtimestamp(time, datetime.UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def iso(time: float) -> str:
+    """A moment in UTC to the millisecond: 2026-11-23T12:00:00.000Z."""
+    second, micros = divmod(round(time * 1e6), 1_000_000)
+    return f"{_second(second)}.{micros // 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=16)  # many mails a second
+def _second(time: int) -> str:
+    return datetime.datetime.fromtimestamp(time, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def json_line(data: dict[str, Any]) -> bytes:

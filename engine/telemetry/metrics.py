@@ -1,22 +1,22 @@
 """What the running engine counts, for Prometheus.
 
-One registry for each process.  Label children are kept, since looking them up costs more
-than counting.  Names end in their unit; `docs` of each metric are its help text.
+One registry for each process.  What each mail counts are tallies (`tally`), the rest the
+library's own.  Names end in their unit.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from millrace.engine.policy.decision import Decision
 from millrace.engine.telemetry.results import ResultCounter
+from millrace.engine.telemetry.tally import Durations, Tally
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
@@ -57,37 +57,34 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._mails = Counter(
+        self._mails = Tally(
             "millrace_mails",
             "Mails judged, by what was done",
             ("pipeline", "action"),
-            registry=self.registry,
+            self.registry,
         )
-        self._rules = Counter(
-            "millrace_rules",
-            "Rules that decided a mail",
-            ("pipeline", "rule"),
-            registry=self.registry,
+        self._rules = Tally(
+            "millrace_rules", "Rules that decided a mail", ("pipeline", "rule"), self.registry
         )
-        self._runs = Counter(
+        self._runs = Tally(
             "millrace_filter_runs",
             "Runs of filters, by how they ended",
             ("filter", "state"),
-            registry=self.registry,
+            self.registry,
         )
-        self._filter_seconds = Histogram(
+        self._filter_seconds = Durations(
             "millrace_filter_seconds",
             "Wall time of one filter's run",
             ("filter",),
-            buckets=_SECONDS,
-            registry=self.registry,
+            _SECONDS,
+            self.registry,
         )
-        self._mail_seconds = Histogram(
+        self._mail_seconds = Durations(
             "millrace_mail_seconds",
             "Wall time of our own work for one mail",
             ("pipeline",),
-            buckets=_SECONDS,
-            registry=self.registry,
+            _SECONDS,
+            self.registry,
         )
         self._reloads = Counter(
             "millrace_reloads", "Reloads, by how they ended", ("result",), registry=self.registry
@@ -99,23 +96,20 @@ class Metrics:
             registry=self.registry,
         )
         self._results = ResultCounter(self.registry)
-        self._of_mail = functools.cache(self._mails.labels)
-        self._of_rule = functools.cache(self._rules.labels)
-        self._of_run = functools.cache(self._runs.labels)
-        self._of_filter = functools.cache(self._filter_seconds.labels)
-        self._of_pipeline = functools.cache(self._mail_seconds.labels)
 
     def decided(self, decision: Decision) -> None:
         """Count one mail."""
-        self._of_mail(decision.pipeline, decision.verdict.action.word).inc()
-        if decision.verdict.because is not None:
-            self._of_rule(decision.pipeline, decision.verdict.because.rule).inc()
-        self._of_pipeline(decision.pipeline).observe(decision.ms / 1000)
+        pipeline, verdict = decision.pipeline, decision.verdict
+        self._mails.counts[pipeline, verdict.action.word] += 1
+        if verdict.because is not None:
+            self._rules.counts[pipeline, verdict.because.rule] += 1
+        self._mail_seconds.add((pipeline,), decision.ms / 1000)
         self._results.count(decision.facts)
+        runs = self._runs.counts
         for run in decision.runs:
-            self._of_run(run.name, run.state).inc()
+            runs[run.name, run.state] += 1
             if run.state == "ran":
-                self._of_filter(run.name).observe(run.ms / 1000)
+                self._filter_seconds.add((run.name,), run.ms / 1000)
 
     def serving(self, plans: list[tuple[str, str, str]]) -> None:
         """Show the plans in force: (pipeline, policy, revision) each."""

@@ -14,9 +14,10 @@ import functools
 import re
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from millrace.engine.mail.finding import Fact
+from millrace.engine.telemetry.tally import Tally
 
 REASONS_MAX = 64  # of one method
 REASON_WORDS = 8
@@ -41,13 +42,12 @@ class ResultCounter:
     """The counter `millrace_results_total`, with bounded labels."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._counter = Counter(
+        self._found = Tally(
             "millrace_results",
             "What the methods found, by result and the plain words of the reason",
             ("method", "result", "reason"),
-            registry=registry,
+            registry,
         )
-        self._labels = functools.cache(self._counter.labels)
         self._reasons: dict[str, set[str]] = {}
 
     def count(self, facts: Mapping[str, Fact]) -> None:
@@ -56,7 +56,7 @@ class ResultCounter:
             result = getattr(fact, "result", None)
             if isinstance(result, str):
                 reason = self._bounded(method, str(getattr(fact, "reason", "")))
-                self._labels(method, result[:32], reason).inc()
+                self._found.counts[method, result[:32], reason] += 1
 
     def _bounded(self, method: str, reason: str) -> str:
         words = gist(reason)
