@@ -86,11 +86,16 @@ def _by_weight(pair: tuple[int, str | bytes]) -> tuple[int, bytes]:
 def _shown(name: str | bytes) -> str:
     """Words in quotes, signs as they are; nothing that could break a header or a terminal."""
     if isinstance(name, str):
-        return "".join(char if char.isprintable() else "?" for char in name[:200])
+        return _printable(name[:200])
     subject, _, word = name.rpartition(b": ")
-    shown = word.decode("utf-8", "replace")[:WORD_MAX]
-    shown = "".join(char if char.isprintable() else "?" for char in shown)
+    shown = _printable(word.decode("utf-8", "replace")[:WORD_MAX])
     return f'"{shown}" in the subject' if subject else f'"{shown}"'
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class Models:

@@ -21,6 +21,9 @@ Where pyspf departs from them, its walk through the terms is replaced here:
 At most ten terms that look up and two void look-ups (§4.6.4) are pyspf's own count;
 rounds and record sizes are bounded here, since a record is its owner's choice.
 
+A check that looked at nothing but the peer, the domain and the DNS is not done again while
+they are the same (`recollection`).
+
 Gives:  the result, the identity that was checked, and the term that matched.
 Fails:  never.  DNS trouble is "temperror" (§2.6.6), a hostile record "permerror".
 """
@@ -38,6 +41,7 @@ import spf as pyspf
 
 from millrace.engine.mailauth import spfrecord
 from millrace.engine.mailauth.domains import ascii_domain
+from millrace.engine.mailauth.recollection import Recollections
 from millrace.engine.ports import Answer, Dns, Question, RecordType
 
 SpfResult = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
@@ -88,6 +92,7 @@ class _Query(pyspf.query):  # type: ignore[misc]
         self.s, self.t = f"{self.l}@{self.o}", str(int(asked.now))
         self.answers = answers
         self.missing: list[Question] = []
+        self.personal = False  # whether more than the peer and the domain was looked at
         self.explain, self.explainer = "", ""
 
     def check0(self, spf: str | None, recursion: int) -> tuple[str, int, str]:
@@ -169,6 +174,7 @@ class _Query(pyspf.query):  # type: ignore[misc]
         return spfrecord.shortened(spfrecord.expanded(spec, self._value))
 
     def _value(self, letter: str) -> str:
+        self.personal = self.personal or letter not in "div"
         return self._preferred() if letter == "p" else str(getattr(self, letter))
 
     def _preferred(self) -> str:
@@ -278,17 +284,29 @@ def _numeric(ip: str) -> str:
 
 
 async def _driven(asked: _Asked, dns: Dns) -> Outcome:
-    answers: dict[Question, Answer] = {}
+    known, fresh = await _known.recall((asked.ip, asked.domain, asked.scope), dns)
+    if known is not None:
+        return known
+    answers = {question: _bounded(answer) for question, answer in fresh.items()}
     await _learn(dns, [(asked.domain, "TXT")], answers)
     for _ in range(ROUNDS_MAX):
         query = _Query(asked, answers)
         outcome = _evaluated(query, asked)
         if outcome is not None:
+            _remember(asked, query, outcome)
             return outcome
         if len(answers) > QUESTIONS_MAX:
             return _permerror(asked, "asks for too many look-ups")
         await _learn(dns, query.missing, answers)
     return _permerror(asked, "asks for too many rounds of look-ups")
+
+
+_known: Recollections[Outcome] = Recollections()
+
+
+def _remember(asked: _Asked, query: _Query, outcome: Outcome) -> None:
+    if not query.personal and outcome.result != "temperror":
+        _known.keep((asked.ip, asked.domain, asked.scope), query.answers, outcome)
 
 
 def _permerror(asked: _Asked, reason: str) -> Outcome:

@@ -15,7 +15,9 @@ no socket, a time-out, a reply that is none.
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ from millrace.engine.ports import Scan
 PIECE = 1 << 16
 LANES = 8  # mails that are scanned at once, here and there; clamd's own MaxThreads is 10
 SHORT = 1 << 17  # octets that a socket takes at once, more or less
+QUEUE_S = 0.01  # between two tries at a socket whose queue is full
 _REPLY_MAX = 4096
 _LENGTH = struct.Struct(">I")
 
@@ -80,9 +83,9 @@ async def _asked(loop: asyncio.AbstractEventLoop, mail: bytes, where: str) -> st
     """Send a mail in one write, without leaving the loop; what clamd answers."""
     with _socket(where) as opened:
         opened.setblocking(False)
-        await loop.sock_connect(opened, _address(where))
+        await _reached(loop, opened, where)
         whole = (b"nINSTREAM\n", _LENGTH.pack(len(mail)), mail, _LENGTH.pack(0))
-        await loop.sock_sendall(opened, b"".join(whole))
+        await _sent(loop, opened, b"".join(whole))
         reply = b""
         while not reply.endswith(b"\n") and len(reply) < _REPLY_MAX:
             piece = await loop.sock_recv(opened, _REPLY_MAX)
@@ -90,6 +93,25 @@ async def _asked(loop: asyncio.AbstractEventLoop, mail: bytes, where: str) -> st
                 break
             reply += piece
     return reply.decode().strip()
+
+
+async def _reached(loop: asyncio.AbstractEventLoop, opened: socket.socket, where: str) -> None:
+    if opened.family != socket.AF_UNIX:
+        await loop.sock_connect(opened, _address(where))
+        return
+    while trouble := opened.connect_ex(where):  # at once, but for a clamd whose queue is full
+        if trouble != errno.EAGAIN:
+            raise OSError(trouble, os.strerror(trouble))
+        await asyncio.sleep(QUEUE_S)
+
+
+async def _sent(loop: asyncio.AbstractEventLoop, opened: socket.socket, data: bytes) -> None:
+    try:
+        sent = opened.send(data)  # mostly all of it
+    except BlockingIOError:
+        sent = 0
+    if sent < len(data):
+        await loop.sock_sendall(opened, memoryview(data)[sent:])
 
 
 def _socket(where: str) -> socket.socket:

@@ -20,7 +20,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from millrace.engine.errors import Bug
@@ -210,7 +210,9 @@ class Transaction:
         mail = self._begun()
         began = time.perf_counter()
         verdict, score = mail.verdict, judge.score(mail.terms)
-        mail.values["verdict"] = replace(verdict, score=score) if score else verdict
+        if score:
+            verdict = Verdict(verdict.action, verdict.reply, verdict.because, score)
+        mail.values["verdict"] = verdict
         step = self._plan.steps[Stage.SETTLED]
         await self._nodes(step, mail)
         self.edits = tuple(self._edits(mail))
