@@ -68,7 +68,7 @@ class EmbeddedState:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        return wal.opened(self._path, _SCHEMA)
+        return wal.opened(self._path, _SCHEMA, patience=0.0)
 
     async def ask(self, operation: Operation[T]) -> T:
         """Take one step; answered when it is committed."""
@@ -104,7 +104,7 @@ class EmbeddedState:
     def _transaction(
         self, database: sqlite3.Connection, batch: list[Operation[Any]]
     ) -> Sequence[Any]:
-        database.execute("begin immediate")
+        wal.begin(database)
         with database:  # commits, or rolls back
             now = self._now()  # behind the lock, so that no other process is ahead of us
             answers = [self._step(database, operation, now) for operation in batch]

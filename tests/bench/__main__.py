@@ -6,7 +6,7 @@ the same work, and the ratio.  Then the single parts in microseconds.  Figures, 
 assertions: machines differ, ratios do less.
 
     python -m tests.bench [--quick] [--json FILE] [--only WORD] [--no-micro] [--profile]
-                           [--scaling]
+                           [--scaling] [--daemons]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import micro, nameserver, profile, report, scaling
+from . import daemons, micro, nameserver, profile, report, scaling
 from . import peer_rspamd as rspamd
 from .contenders import CONTENDERS, Contender
 from .corpus import make
@@ -42,6 +42,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=0, help="turns of each side")
     parser.add_argument("--no-micro", action="store_true", help="end to end only")
     parser.add_argument("--scaling", action="store_true", help="two workers against one, alone")
+    parser.add_argument("--daemons", action="store_true", help="1, 2, 4 over one Redis, alone")
     parser.add_argument("--profile", action="store_true", help="where our time goes")
     return parser.parse_args(given)
 
@@ -66,8 +67,9 @@ def main() -> int:
         nameserver.shared(Path(folder), corpus.zone, ours) as servers,
     ):
         bench = Bench(corpus, servers, theirs, chosen.reuse)
-        if chosen.scaling:
-            for line in scaling.lines(bench, chosen.rounds or 5):
+        if chosen.scaling or chosen.daemons:
+            section = scaling if chosen.scaling else daemons
+            for line in section.lines(bench, chosen.rounds or 5):
                 print(line, flush=True)
             return 0
         for contender in CONTENDERS:

@@ -78,6 +78,14 @@ class Spent:
         return cpu_seconds(self.members | tree(self.roots)) - self.seconds
 
 
+def machine_seconds() -> float:
+    """CPU seconds that all cores together were not idle, so far; what a hypervisor took, too."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split(None, 9)[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
 def memory(pids: Iterable[int]) -> Memory:
     """What they hold now."""
     rss = pss = 0

@@ -4,7 +4,7 @@ All cores are there for both, client included.  Mails a second would mostly tell
 cores the client took, so the figure is computed from CPU time: a worker that has a core
 for itself does 1000 / (CPU ms a mail) mails a second, and two do twice as many, less what
 a mail costs more when they share, less the time in which cores stood idle (waiting for a
-lock of the state).
+lock of the state).  What other programs of the machine took is nobody's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from pathlib import Path
 
 from millrace.engine.settings import Settings
 
+from . import processes
 from .contenders import FULL
 from .daemon import Setting, daemon
 from .peer_site import Site
 from .sides import Bench, Side
 from .stack import Absent, Target
 
-AT_ONCE = 20
+AT_ONCE = 20  # for each worker
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def supported() -> bool:
 def lines(bench: Bench, rounds: int) -> Iterator[str]:
     """The section: each kind of state, one worker and two in turn."""
     cores = sorted(os.sched_getaffinity(0) | {bench.core})
-    yield f"\nscaling, full pipeline, {AT_ONCE} at once, client and workers on {len(cores)} cores"
+    yield f"\nscaling, full pipeline, {AT_ONCE} at once a worker, all on {len(cores)} cores"
     yield f"{'state':10} {'workers':>7} {'CPU ms':>8} {'busy':>6} {'mails/s':>8}"
     if not supported():
         yield "this daemon has one worker only: not measured"
@@ -99,14 +100,16 @@ def _measured(bench: Bench, state: str, cores: set[int], rounds: int) -> tuple[S
 
 def _round(side: Side, workers: int, cores: int) -> Share:
     side.reset()
-    spent = time.process_time()
-    burst = side.burst(AT_ONCE)
-    spent = time.process_time() - spent
+    client, machine = time.process_time(), processes.machine_seconds()
+    burst = side.burst(AT_ONCE * workers)
+    client = time.process_time() - client
+    machine = processes.machine_seconds() - machine
     mails = side.outcome.answered
-    whole = spent + burst.all_ms * mails / 1000
+    served = burst.all_ms * mails / 1000
+    foreign = max(machine - served - client, 0.0)
     # one worker can keep one core busy, beside the client's share of the other
-    room = side.wall * cores if workers > 1 else side.wall + spent
-    return Share(workers, burst.all_ms, min(whole / room, 1.0), mails / side.wall)
+    room = side.wall * cores - foreign if workers > 1 else side.wall + client
+    return Share(workers, burst.all_ms, min((served + client) / room, 1.0), mails / side.wall)
 
 
 def _middle(shares: list[Share]) -> Share:
