@@ -51,6 +51,13 @@ class Headers:
         self.fields: tuple[Field, ...] = tuple(map(_field, fields))
         self._index: dict[bytes, list[Field]] | None = None
 
+    @staticmethod
+    def of(fields: Iterable[Field]) -> Headers:
+        """A section of fields that are made already."""
+        section = Headers()
+        section.fields = tuple(fields)
+        return section
+
     def __iter__(self) -> Iterator[Field]:
         return iter(self.fields)
 

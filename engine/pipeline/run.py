@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import types
-from collections.abc import Coroutine, Generator, Hashable, Iterable, Mapping
+from collections.abc import Coroutine, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,7 @@ from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Listener
 from millrace.engine.mail.trace import Run, RunState
 from millrace.engine.mail.verdict import PASS, Because, Verdict, strictest
+from millrace.engine.pipeline.eager import Begun
 from millrace.engine.pipeline.plan import Node
 from millrace.engine.policy.judge import Term
 from millrace.engine.policy.rules import DEFAULT_REPLIES
@@ -101,33 +101,12 @@ async def run_waiting_node(
 
 
 async def _within(limit: float, running: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-    """What a filter gives, within `limit` seconds.
-
-    Most find their answers at hand (a name that is cached) and wait for nothing: those are
-    spared the timer.
-    """
-    try:
-        first = running.send(None)
-    except StopIteration as ended:
-        return ended.value
+    """What a filter gives, within `limit` seconds; who waits for nothing is spared the timer."""
+    begun = Begun(running)
+    if begun.ended:
+        return begun.value
     async with asyncio.timeout(limit):
-        return await _rest(running, first)
-
-
-@types.coroutine
-def _rest(running: Coroutine[Any, Any, Any], first: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-    """Go on with what has begun, and waits for `first`, in the same task."""
-    waited = first
-    try:
-        while True:
-            try:
-                told = yield waited
-            except BaseException as error:  # a cancellation is the filter's to hear
-                waited = running.throw(error)
-            else:
-                waited = running.send(told)
-    except StopIteration as ended:
-        return ended.value
+        return await begun.rest()
 
 
 def listeners(nodes: Iterable[Node], headers: Headers) -> dict[Hashable, Listener]:

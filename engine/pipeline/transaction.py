@@ -43,6 +43,20 @@ from millrace.engine.ports import Clock
 _serial = itertools.count()
 
 
+class _Process:
+    """Who we are: asked of the kernel once, and anew in a child."""
+
+    def __init__(self) -> None:
+        self.look()
+        os.register_at_fork(after_in_child=self.look)
+
+    def look(self) -> None:
+        self.number = os.getpid()
+
+
+_process = _Process()
+
+
 @dataclass(slots=True)
 class Serving:
     """What all transactions share: the plan in force, ports for one mail, and the record's way.
@@ -62,7 +76,7 @@ class Serving:
 
 def new_id(now: float) -> str:
     """An id for a mail or a visit: upper-case, sorts by time, never twice on a host."""
-    who = os.getpid() << 18 | next(_serial) % (1 << 18)
+    who = _process.number << 18 | next(_serial) % (1 << 18)
     return f"{int(now):X}{who:010X}"
 
 

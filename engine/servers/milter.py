@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.edits import RemoveRecipient
 from millrace.engine.mail.envelope import Recipient, Sender
-from millrace.engine.mail.headers import Headers
+from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mail.message import BodyWriter, Listener, Message
 from millrace.engine.mail.session import Helo, Login, Peer, Tls
 from millrace.engine.mail.stage import Stage
@@ -114,7 +114,7 @@ class MilterFrontEnd:
             self._clean()
 
     def _clean(self) -> None:
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: list[Field] = []
         self._section: Headers | None = None
         self._octets = 0
         self._body = BodyWriter(self._bounds.spool_above, listen=self._listeners)
@@ -128,7 +128,7 @@ class MilterFrontEnd:
         """Take what is only collected; False for an event that `take` must see."""
         kind = type(event)
         if kind is wire.Header:  # dozens in a mail
-            self._note_header(*event)  # type: ignore[misc]
+            self._note_header(event)  # type: ignore[arg-type]
         elif kind is wire.Macros:
             self._note_macros(event)  # type: ignore[arg-type]
         elif kind is wire.BodyChunk:
@@ -142,12 +142,14 @@ class MilterFrontEnd:
         of_visit = macros.stage in (Command.CONNECT, Command.HELO)
         (self._visit_macros if of_visit else self._mail_macros).update(macros.values)
 
-    def _note_header(self, name: bytes, value: bytes) -> None:
+    def _note_header(self, field: Field) -> None:
+        name, value = field
         self._octets += len(name) + len(value)
         if self._octets > HEADER_OCTETS:
             self._owed = self._owed or (_TOO_LARGE,)
         else:
-            self._fields.append((name, wire.wire_value(value) if b"\n" in value else value))
+            folded = b"\n" in value
+            self._fields.append(Field(name, wire.wire_value(value)) if folded else field)
 
     def _note_body(self, data: bytes) -> None:
         if self._owed:
@@ -273,7 +275,7 @@ class MilterFrontEnd:
 
     def _headers(self) -> Headers:
         if self._section is None or len(self._section) != len(self._fields):
-            self._section = Headers(self._fields)
+            self._section = Headers.of(self._fields)
         return self._section
 
     def _edits(self) -> Sequence[wire.Message]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from millrace.engine.errors import ProtocolError
 from millrace.engine.net.stream import Stream
+from millrace.engine.pipeline.eager import Begun
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.servers.milter import Bounds, MilterFrontEnd
 from millrace.engine.wire import milter as wire
@@ -85,9 +86,12 @@ async def _step(
 async def _with_progress(
     stream: Stream, front: MilterFrontEnd, event: wire.Event
 ) -> Sequence[wire.Message]:
+    begun = Begun(front.take(event))
+    if begun.ended:
+        return begun.value
     progress = _Progress(stream)
     try:
-        return await front.take(event)
+        return await begun.rest()
     finally:
         progress.stop()
 

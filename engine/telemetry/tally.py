@@ -70,7 +70,9 @@ class Durations(Collector):
         family = HistogramMetricFamily(*self._head, labels=self._names)
         for labels, bins in list(self._bins.items()):
             below, buckets = 0.0, []
-            for bound, count in zip((*map(str, self._bounds), "+Inf"), bins, strict=False):
+            for bound, count in zip(
+                (*map(str, map(float, self._bounds)), "+Inf"), bins, strict=False
+            ):
                 below += count
                 buckets.append((bound, below))
             family.add_metric(labels, buckets, bins[-1])

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from struct import Struct
-from typing import NamedTuple
 
 from millrace.engine.errors import ProtocolError
+from millrace.engine.mail.headers import Field
 from millrace.engine.wire.milter.codes import Command
 from millrace.engine.wire.milter.fields import mta_value, spaced
 from millrace.engine.wire.milter.packets import packet
@@ -112,14 +112,14 @@ class RcptTo:
         return _bytes("\0".join((self.path, *self.options))) + b"\0"
 
 
-class Header(NamedTuple):
+class Header(Field):
     """One header field; `value` is all that follows the colon, folded with LF.
 
-    A plain tuple, since a mail has dozens: `fields.wire_value` gives the mail's own bytes.
+    A plain tuple, since a mail has dozens, and a `Field` of the mail's own header section where
+    it is not folded: `fields.wire_value` gives the mail's own bytes otherwise.
     """
 
-    name: bytes
-    value: bytes
+    __slots__ = ()
 
     @property
     def command(self) -> Command:
