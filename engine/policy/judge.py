@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from millrace.engine.mail.verdict import Because, Reply, Verdict
-from millrace.engine.policy.functions import Values
+from millrace.engine.policy.closures import Values
 from millrace.engine.policy.rules import DEFAULT_REPLIES, Rule, Weight
 
 PLACES = 3  # decimals of a term; the score is the exact sum of what is shown

@@ -18,9 +18,16 @@ from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, Action, Reply
-from millrace.engine.policy.expr import Expression, Misfit, compile_condition, compile_text
-from millrace.engine.policy.functions import Values
+from millrace.engine.policy.closures import Values
+from millrace.engine.policy.expr import (
+    NO_LISTS,
+    Expression,
+    Misfit,
+    compile_condition,
+    compile_text,
+)
 from millrace.engine.policy.kinds import NUMBER, Kind
+from millrace.engine.policy.listing import Lists
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -109,16 +116,16 @@ class Policy:
         return tuple(w for w in self.weights if w.stage == stage and w.live)
 
 
-def load(document: Document, name: str, vocabulary: Vocabulary) -> Policy:
-    """Compile a policy against the names that its pipeline knows."""
-    return _Loader(document, vocabulary).policy(name)
+def load(document: Document, name: str, vocabulary: Vocabulary, lists: Lists = NO_LISTS) -> Policy:
+    """Compile a policy against the names that its pipeline knows, and the named lists."""
+    return _Loader(document, vocabulary, lists).policy(name)
 
 
 class _Loader:
     """Reads one document; collects every fault before it gives up."""
 
-    def __init__(self, document: Document, vocabulary: Vocabulary) -> None:
-        self.document = document
+    def __init__(self, document: Document, vocabulary: Vocabulary, lists: Lists) -> None:
+        self.document, self.lists = document, lists
         self.words = dict(vocabulary)
         self.faults: list[Fault] = []
 
@@ -223,7 +230,7 @@ class _Loader:
         try:
             names = {name: word.kind for name, word in self.words.items()}
             compiles = compile_condition if condition and not number else compile_text
-            found = compiles(text, names)
+            found = compiles(text, names, self.lists)
             if number and found.kind.word != "number":
                 raise Misfit(f"add wants a number, this is {found.kind.word}", "", 0, len(text))
         except Misfit as misfit:

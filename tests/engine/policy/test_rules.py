@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from listed import lists
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Misconfigured
@@ -169,3 +170,24 @@ def test_rules_and_weights_keep_what_was_written():
     assert (policy.name, policy.title) == ("law", "Law")
     assert (policy.rules[0].then, policy.rules[0].why) == (Action.REJECT, "so")
     assert (policy.weights[0].why, policy.weights[0].stage) == ("because", Stage.HELO)
+
+
+def test_rule_may_ask_a_named_list():
+    known = lists(partners=("domains", {"good.example": ""}))
+    text = rule(when='"early.text in lists.partners"')
+    (found,) = rules.load(Document(text, "law.toml"), "law", WORDS, known).rules
+    assert found.when.lists == {"partners"}
+    assert found.when.run({"early": Early(text="good.example")}) is True
+
+
+def test_fault_in_a_condition_of_many_lines_has_its_own_place():
+    text = rule(when='"""\n  early\n  and late.resul == \'good\'\n"""')
+    with pytest.raises(Misconfigured) as caught:
+        loaded(text)
+    assert str(caught.value.faults[0]) == (
+        "law.toml:5:7  'late' has no field 'resul'\n"
+        "      and late.resul == 'good'\n"
+        "          ^^^^^^^^^^\n"
+        "    one of: result size text\n"
+        "    did you mean 'result'?"
+    )
