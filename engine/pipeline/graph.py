@@ -26,7 +26,7 @@ from millrace.engine.policy import rules
 from millrace.engine.policy.expr import NO_LISTS, Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
 from millrace.engine.policy.listing import Lists
-from millrace.engine.policy.rules import Policy, Rule, Weight, Word
+from millrace.engine.policy.rule import Policy, Word
 
 
 def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = NO_LISTS) -> Plan:
@@ -81,16 +81,10 @@ def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
     for node in nodes:
         yield from (SOURCES[ask.kind].word for ask in node.contract.sources)
         yield from node.when.names if node.when else ()
-    for weight in filter(_live, policy.weights):
-        yield from weight.add.names | (weight.when.names if weight.when else frozenset())
-    for rule in filter(_live, policy.rules):
-        yield from rule.when.names
-        for part in rule.reply.parts if rule.reply else ():
-            yield from part.names
-
-
-def _live(each: Weight | Rule) -> bool:
-    return each.live
+    for weight in policy.weights:
+        yield from weight.names if weight.live else ()
+    for rule in policy.rules:
+        yield from rule.names if rule.live else ()
 
 
 def _step(
