@@ -20,8 +20,8 @@ from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.quoting import character_place
 
 BYTES_MAX = 4 << 20
-_HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(
+HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
+KEY = re.compile(
     r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
 )
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
@@ -144,15 +144,15 @@ def _spots(lines: list[str]) -> Iterator[tuple[Path_, Spot]]:
     closing = ""  # what ends the value that goes over several lines
     for number, line in enumerate(lines, 1):
         if closing:
-            closing = _still_open(line, closing)
+            closing = still_open(line, closing)
             continue
-        if head := _HEAD.match(line):
+        if head := HEAD.match(line):
             table = _table(head, counts)
             yield table, Spot(number, head.start(1) + 1, head.start(1) + 1)
-        elif key := _KEY.match(line):
+        elif key := KEY.match(line):
             names = tuple(part.strip("\"'") for part in _PART.findall(key[1]))
             yield table + names, Spot(number, key.start(1) + 1, key.end() + 1)
-            closing = _opened(line[key.end() :])
+            closing = opened(line[key.end() :])
 
 
 def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
@@ -167,7 +167,8 @@ def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
     return path
 
 
-def _opened(value: str) -> str:
+def opened(value: str) -> str:
+    """What ends a value that goes on in the next line, "" where it does not."""
     for quotes in ('"""', "'''"):
         if value.startswith(quotes):
             return quotes if quotes not in value[3:] else ""
@@ -175,7 +176,8 @@ def _opened(value: str) -> str:
     return "]" * max(bare.count("[") - bare.count("]"), 0)
 
 
-def _still_open(line: str, closing: str) -> str:
+def still_open(line: str, closing: str) -> str:
+    """The same after one more line of that value."""
     if closing[0] != "]":
         return "" if closing in line else closing
     bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)
