@@ -20,6 +20,10 @@ from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.quoting import character_place
 
 BYTES_MAX = 4 << 20
+WORD_MAX = 64
+SENTENCE_MAX = 300  # of a message that holds what somebody wrote
+# tomllib takes memory by the square of the parts of a key
+_ENDLESS_KEY = re.compile(r"(?:[\w-]*\s*\.\s*){40}")
 HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
 KEY = re.compile(
     r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
@@ -75,6 +79,8 @@ class Document:
         width: int = 1,
     ) -> Fault:
         """A fault at a key; with `offset`, at that character inside its string value."""
+        if len(sentence) > SENTENCE_MAX:
+            sentence = sentence[: SENTENCE_MAX // 2] + " … " + sentence[-SENTENCE_MAX // 2 :]
         spot = self._spot(path)
         if spot is None:
             return Fault(sentence, hint, Place(self.name))
@@ -105,6 +111,8 @@ class Document:
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that was probably meant, or None when none is near."""
+    if len(word) > WORD_MAX:
+        return None  # nobody meant that
     names = list(choices)
     by_case = {name.casefold(): name for name in names}
     if word.casefold() in by_case:
@@ -124,6 +132,9 @@ def meant(word: str, choices: Iterable[str]) -> str:
 
 
 def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
+    for number, line in enumerate(lines, 1):
+        if line.count(".") >= 40 and _ENDLESS_KEY.search(_bare(line)):
+            raise Misconfigured(Fault("a key has too many parts", place=Place(name, number)))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -172,7 +183,7 @@ def opened(value: str) -> str:
     for quotes in ('"""', "'''"):
         if value.startswith(quotes):
             return quotes if quotes not in value[3:] else ""
-    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", value)
+    bare = _bare(value)
     return "]" * max(bare.count("[") - bare.count("]"), 0)
 
 
@@ -180,5 +191,10 @@ def still_open(line: str, closing: str) -> str:
     """The same after one more line of that value."""
     if closing[0] != "]":
         return "" if closing in line else closing
-    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)
+    bare = _bare(line)
     return "]" * max(len(closing) + bare.count("[") - bare.count("]"), 0)
+
+
+def _bare(line: str) -> str:
+    """A line without its texts and its comment."""
+    return re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)

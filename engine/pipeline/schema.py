@@ -1,7 +1,8 @@
 """JSON Schemas of policy and pipeline files, for editors.
 
-By them an editor completes and checks.  Draft 2020-12, made from the tables and option classes that the loaders themselves use.  A
-schema knows shapes and choices; what a condition may name is said by `millrace check`.
+By them an editor completes and checks.  Draft 2020-12, made from the tables and option
+classes that the loaders themselves use.  A schema knows shapes and choices; what a condition
+may name is said by `millrace check`.
 
 Fails: a filter of the shelf that cannot be read is left out; nothing else.
 """

@@ -107,7 +107,7 @@ class _Loader:
             note=terms.note, ends=terms.ends,
         )  # fmt: skip
         stage, own = self._known(path, rule.names, {"when": when})
-        if own and action in (Action.TAG, Action.QUARANTINE):
+        if own and stage <= Stage.RCPT and action in (Action.TAG, Action.QUARANTINE):
             sentence = f"'{action.word}' takes a whole mail, but the rule names one recipient's"
             hint = "Here stands pass, defer, reject or discard."
             self.fault((*path, "then"), f"{sentence} facts", hint)
