@@ -9,37 +9,44 @@ Fails: as the coroutine does.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_TOLD = object()  # the loop knows what is waited for
 
 
 class Begun(Generic[T]):
-    """One coroutine after its first step; `rest` goes on with it, in the same task."""
+    """One coroutine after its first step; awaiting it goes on, in the task that began it."""
 
     __slots__ = ("_coroutine", "_waited", "ended", "value")
+
+    value: T
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.ended = False
         self._coroutine = coroutine
+        self._waited: Any = None
         try:
             self._waited = coroutine.send(None)
         except StopIteration as end:
-            self.ended, self.value = True, cast("T", end.value)
+            self.ended, self.value = True, end.value
 
-    @types.coroutine
-    def rest(self) -> Generator[Any, Any, T]:
-        """What it gives, at its end."""
-        running, waited = self._coroutine, self._waited
-        try:
-            while True:
-                try:
-                    told = yield waited
-                except BaseException as error:  # a cancellation is the coroutine's to hear
-                    waited = running.throw(error)
-                else:
-                    waited = running.send(told)
-        except StopIteration as end:
-            return cast("T", end.value)
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self  # type: ignore[return-value]  # it has what `await` calls
+
+    def __next__(self) -> Any:  # noqa: ANN401 - what a loop waits for
+        waited, self._waited = self._waited, _TOLD
+        return self._coroutine.send(None) if waited is _TOLD else waited
+
+    def send(self, told: Any) -> Any:  # noqa: ANN401
+        """See PEP 342; loops tell nothing."""
+        return self._coroutine.send(told)
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401
+        """A cancellation is the coroutine's to hear."""
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._coroutine.close()

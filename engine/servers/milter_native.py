@@ -91,7 +91,7 @@ async def _with_progress(
         return begun.value
     progress = _Progress(stream)
     try:
-        return await begun.rest()
+        return await begun
     finally:
         progress.stop()
 

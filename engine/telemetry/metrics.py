@@ -64,7 +64,10 @@ class Metrics:
             self.registry,
         )
         self._rules = Tally(
-            "millrace_rules", "Rules that decided a mail", ("pipeline", "rule"), self.registry
+            "millrace_rules",
+            "Rules that decided a mail, or marked it",
+            ("pipeline", "rule"),
+            self.registry,
         )
         self._runs = Tally(
             "millrace_filter_runs",
@@ -101,8 +104,11 @@ class Metrics:
         """Count one mail."""
         pipeline, verdict = decision.pipeline, decision.verdict
         self._mails.counts[pipeline, verdict.action.word] += 1
+        spoke = {act.because.rule for act in decision.acts}
         if verdict.because is not None:
-            self._rules.counts[pipeline, verdict.because.rule] += 1
+            spoke.add(verdict.because.rule)
+        for rule in spoke:
+            self._rules.counts[pipeline, rule] += 1
         self._mail_seconds.add((pipeline,), decision.ms / 1000)
         self._results.count(decision.facts)
         runs = self._runs.counts

@@ -33,7 +33,7 @@ def test_who_waits_goes_on_with_what_it_waited_for_in_the_same_task():
         assert not begun.ended
         loop.call_soon(first.set_result, 1)
         loop.call_later(0, second.set_result, 2)
-        assert await begun.rest() == (1, 2)
+        assert await begun == (1, 2)
         assert tasks[0] is tasks[1]
 
     asyncio.run(whole())
@@ -51,7 +51,7 @@ def test_errors_leave_it_at_either_step():
         with pytest.raises(ValueError, match="first"):
             Begun(bad())
         with pytest.raises(ValueError, match="later"):
-            await Begun(later()).rest()
+            await Begun(later())
 
     asyncio.run(whole())
 
@@ -69,7 +69,7 @@ def test_a_cancellation_is_heard_inside_and_a_time_out_ends_it():
     async def whole() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.001):
-                await Begun(patient()).rest()
+                await Begun(patient())
 
     asyncio.run(whole())
     assert heard == ["cancelled"]
@@ -87,6 +87,6 @@ def test_its_own_time_out_works_inside_a_longer_one():
     async def whole() -> None:
         begun = Begun(bounded())
         async with asyncio.timeout(10):
-            assert await begun.rest() == "gave up"
+            assert await begun == "gave up"
 
     asyncio.run(whole())

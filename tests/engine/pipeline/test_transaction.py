@@ -15,7 +15,7 @@ from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Login, Peer, Tls
 from millrace.engine.mail.verdict import PASS, Action, Verdict
-from millrace.engine.pipeline.transaction import new_id
+from millrace.engine.pipeline.identity import new_id
 from millrace.engine.ports import Store
 
 NO = reject("5.7.1", "No")

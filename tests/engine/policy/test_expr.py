@@ -1,8 +1,5 @@
 """The condition language: what it means, what it refuses, and that it never raises."""
 
-import dataclasses
-import operator
-import random
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -182,13 +179,13 @@ ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - 
         (
             "spf.result == pass1",
             "nothing here is called 'pass1'",
-            "one of: from gone score spf",
+            "Text stands in quotes: 'pass1'.\none of: fail none pass\ndid you mean 'pass'?",
             "pass1",
         ),
         (
             "spf.result == fail",
             "nothing here is called 'fail'",
-            "Text stands in quotes: 'fail'.\none of: from gone score spf",
+            "Text stands in quotes: 'fail'.",
             "fail",
         ),
         (
@@ -205,7 +202,7 @@ ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - 
             "Write == to compare.",
             "=",
         ),
-        ("spf && gone", "'&&' and '||' are not of this language", "Write and, or, not.", "&"),
+        ("spf && gone", "'&&' and '||' are not of this language", "Write and, or, not.", "&&"),
         ("!spf", "'!' is not of this language", "Write not.", "!"),
         ("spf is gone", "'is' is not of this language", "Write == or !=.", "spf"),
         ("spf.ok if spf else gone.ok", "'spf.ok if spf else gone.ok' is not of this language",
@@ -219,9 +216,9 @@ ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - 
          "b'x'"),
         ("spf.score == 1j", "'1j' is not of this language", ALLOWED, "1j"),
         ("eval('1')", "there is no function 'eval'",
-         "one of: len lower max min under within", "eval('1')"),
+         "one of: len lower matches max min under within", "eval('1')"),
         ("spf.ok()", "there is no function 'spf.ok'",
-         "one of: len lower max min under within", "spf.ok()"),
+         "one of: len lower matches max min under within", "spf.ok()"),
         ("len() == 1", "len is written len(TEXT or LIST)", "", "len()"),
         ("len(x=1) == 1", "len is written len(TEXT or LIST)", "", "len(x=1)"),
         ("len(score) == 1", "len takes text or choice or list, not number", "len(TEXT or LIST)",
@@ -229,19 +226,21 @@ ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - 
         ("under(spf.domain, spf.domain)", "it is written under(NAME, 'example.org')", "",
          "under(spf.domain, spf.domain)"),
         ("within(spf.domain, '300.0.0.0/8')",
-         "'300.0.0.0/8' does not appear to be an IPv4 or IPv6 network", "",
-         "within(spf.domain, '300.0.0.0/8')"),
+         "'300.0.0.0/8' is no network", "within(peer.ip, '192.0.2.0/24')", "'300.0.0.0/8'"),
         ("spf.score > 'a'", "''a'' is text, not a number", "", "'a'"),
         ("spf.domain > 1", "'spf.domain' is text, not a number", "", "spf.domain"),
         ("spf.domain + 1 > 1", "'spf.domain' is text, not a number", "", "spf.domain"),
         ("-spf.domain > 1", "'-spf.domain' is text, not a number", "", "-spf.domain"),
-        ("spf.domain == 1", "compares text with number", "", "1"),
-        ("spf.count in ['a']", "compares number with text", "", "['a']"),
-        ("spf.score in spf.score", "after 'in' comes a list or a text", "", "spf.score"),
+        ("spf.domain == 1", "compares text with number",
+         "A number stands without quotes, a text in quotes.", "1"),
+        ("spf.count in ['a']", "compares number with text",
+         "A number stands without quotes, a text in quotes.", "['a']"),
+        ("spf.score in spf.score", "after 'in' comes a list or a text",
+         "Write == to compare with one value.", "spf.score"),
         ("spf == gone", "compares a whole fact", "Name one of its fields.", "gone"),
         ("spf.names == ['a']", "compares whole lists", "Write 'x' in LIST.", "['a']"),
         ("spf.domain in []", "an empty list holds nothing to compare with", "", "[]"),
-        ("spf.domain in [spf.domain]", "a list holds plain texts or numbers", "", "[spf.domain]"),
+        ("spf.domain in [spf.domain]", "a list holds plain texts or numbers", "", "spf.domain"),
         ("spf.domain in ['a', 1]", "mixes number and text", "", "['a', 1]"),
         ("spf.result", "is choice, not a condition", "Compare it.", "spf.result"),
         ("spf.domain", "is text, not a condition", "Compare it.", "spf.domain"),
@@ -253,7 +252,7 @@ ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - 
          "Compare it: a == 'x' or a == 'y', a in ['x', 'y'].", "spf.result"),
         ("spf.score > 1e999", "is too large a number", "", "1e999"),
         ("spf.score > 9999999999999999", "is too large a number", "", "9999999999999999"),
-        ("", "is no condition: invalid syntax", "", ""),
+        ("", "is empty", "Write a condition such as spf.result == 'fail'.", ""),
         ("spf.domain == 'é' and spd", "nothing here is called 'spd'",
          "one of: from gone score spf\ndid you mean 'spf'?", "spd"),
     ],
@@ -282,141 +281,6 @@ def test_numbers_that_overflow_are_absent():
     wide = " * ".join(["spf.count", *["999999999999999"] * 40])
     assert value(f"{wide} + spf.score") is None
     assert value(f"{product} > 1") in (True, False)
-
-
-# --- against a second interpreter, as plain as can be
-
-FIELDS = {f.name: f for f in dataclasses.fields(Spf)}
-CONSTANTS = [0, 1, 2, 3, 0.5, -1]
-
-
-def _number(rng: random.Random, depth: int) -> Any:
-    if depth == 0 or rng.random() < 0.3:
-        pick = rng.choice(["spf.score", "gone.score", "spf.count", "from.count", "score", "const"])
-        return ("const", rng.choice(CONSTANTS)) if pick == "const" else ("field", pick)
-    kind = rng.choice(["+", "-", "*", "/", "neg", "min", "max", "len"])
-    if kind == "neg":
-        return ("neg", _number(rng, depth - 1))
-    if kind == "len":
-        return ("len", rng.choice(["spf.names", "gone.names", "spf.domain"]))
-    return (kind, _number(rng, depth - 1), _number(rng, depth - 1))
-
-
-def _truth(rng: random.Random, depth: int) -> Any:
-    if depth == 0 or rng.random() < 0.2:
-        return ("field", rng.choice(["spf.ok", "gone.ok", "spf.inner.ok", "gone", "spf"]))
-    kind = rng.choice(["and", "or", "not", "number", "text", "in", "chain"])
-    if kind == "not":
-        return ("not", _truth(rng, depth - 1))
-    if kind in ("and", "or"):
-        parts = [_truth(rng, depth - 1) for _ in range(rng.randint(2, 4))]
-        return (kind, *parts)
-    if kind == "number":
-        pair = _number(rng, depth - 1), _number(rng, depth - 1)
-        return ("compare", rng.choice(list(COMPARE)), *pair)
-    if kind == "chain":
-        ops = [rng.choice(list(COMPARE)) for _ in range(2)]
-        return ("chain", ops, [_number(rng, 1) for _ in range(3)])
-    who = rng.choice(["spf", "gone", "from"])
-    word = rng.choice(["pass", "fail", "none"])
-    if kind == "text":
-        return ("compare", rng.choice(["==", "!="]), ("field", f"{who}.result"), ("const", word))
-    return ("in", rng.choice(["in", "not in"]), f"{who}.result", [word, "none"])
-
-
-COMPARE = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-
-def _written(tree: Any) -> str:
-    match tree:
-        case ("const", constant):
-            return repr(constant)
-        case ("field", path):
-            return path
-        case ("neg", inner):
-            return f"-({_written(inner)})"
-        case ("len", path):
-            return f"len({path})"
-        case (("min" | "max") as name, a, b):
-            return f"{name}({_written(a)}, {_written(b)})"
-        case ("not", inner):
-            return f"(not {_written(inner)})"
-        case (("and" | "or") as word, *parts):
-            return "(" + f" {word} ".join(_written(part) for part in parts) + ")"
-        case ("compare", op, a, b):
-            return f"({_written(a)} {op} {_written(b)})"
-        case ("chain", (one, two), (a, b, c)):
-            return f"({_written(a)} {one} {_written(b)} {two} {_written(c)})"
-        case ("in", op, path, words):
-            return f"({path} {op} {words!r})"
-        case (op, a, b):
-            return f"({_written(a)} {op} {_written(b)})"
-
-
-def _lookup(path: str) -> Any:
-    first, *rest = path.split(".")
-    found = VALUES.get(first)
-    for name in rest:
-        found = None if found is None else getattr(found, name)
-    return found
-
-
-def _compared(op: str, a: Any, b: Any) -> bool:
-    return op == "!=" if a is None or b is None else COMPARE[op](a, b)
-
-
-def _meant(tree: Any) -> Any:
-    match tree:
-        case ("const", constant):
-            return constant
-        case ("field", path):
-            return _lookup(path)
-        case ("neg", inner):
-            return None if (found := _meant(inner)) is None else -found
-        case ("len", path):
-            return None if (found := _lookup(path)) is None else len(found)
-        case ("not", inner):
-            return not _meant(inner)
-        case ("and", *parts):
-            return all(_meant(part) for part in parts)
-        case ("or", *parts):
-            return any(_meant(part) for part in parts)
-        case ("compare", op, a, b):
-            return _compared(op, _meant(a), _meant(b))
-        case ("chain", (one, two), (a, b, c)):
-            a, b, c = _meant(a), _meant(b), _meant(c)
-            return _compared(one, a, b) and _compared(two, b, c)
-        case ("in", op, path, words):
-            found = _lookup(path)
-            return op == "not in" if found is None else (found in words) == (op == "in")
-        case (op, a, b):
-            return _arithmetic(op, _meant(a), _meant(b))
-
-
-def _arithmetic(op: str, a: Any, b: Any) -> Any:
-    if a is None or b is None:
-        return None
-    if op == "/":
-        return a / b if b else 0.0
-    sums = {"+": operator.add, "-": operator.sub, "*": operator.mul, "min": min, "max": max}
-    return sums[op](a, b)
-
-
-@pytest.mark.parametrize("block", range(10))
-def test_random_expressions_mean_what_a_plain_interpreter_says(block):
-    rng = random.Random(block)
-    for _ in range(100):
-        tree = _truth(rng, 4)
-        text = _written(tree)
-        if len(text) <= TEXT_MAX:
-            assert bool(value(text)) == bool(_meant(tree)), text
 
 
 PIECES = ["spf", "gone", ".", "ok", "result", "==", "!=", "'pass'", "and", "or", "not", "(", ")"]

@@ -1,0 +1,24 @@
+"""`millrace policy`: the language and its files, what is in force, and what was."""
+
+from __future__ import annotations
+
+import click
+
+from millrace.engine.cli.lazy import Lazy
+
+COMMANDS = {
+    "reference": "reference:reference",
+    "schema": "schema:schema",
+    "fmt": "fmt:fmt",
+}
+
+
+@click.command(cls=Lazy, package=__name__, table=COMMANDS)
+def policy() -> None:
+    """Everything about policy files: their words, their shape, their order.
+
+    \b
+    Examples:
+      millrace policy reference spf
+      millrace policy fmt policies/*.toml
+    """
