@@ -1,0 +1,152 @@
+"""Do the pipelines and policies fit together, and do they mean what they seem to?
+
+Each pipeline is wired as a start would wire it, its policy's tests are run, and what can be
+proved of it is proved.  A policy often serves several pipelines: what is unreachable or
+unmeasured in one of them only is a note, since another one may need it.
+
+Fails: never for the files' sake; what cannot be loaded is a finding.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from millrace.engine import plans
+from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.pipeline.graph import vocabulary
+from millrace.engine.pipeline.patience import strained
+from millrace.engine.pipeline.plan import Plan
+from millrace.engine.plans import Trial
+from millrace.engine.policy.analysis import upkeep
+from millrace.engine.policy.analysis.finding import Finding
+from millrace.engine.policy.analysis.survey import survey
+from millrace.engine.policy.rules import Rule, Weight
+from millrace.engine.settings import Settings
+
+LIST_KINDS = ("domains", "addresses", "networks", "patterns", "map")
+_EVERYWHERE = ("no-filter",)  # said only where it is so in every pipeline of the policy
+_LIVELY = ("shadowed", "weight-unreached")  # an error only where it is so wherever it is live
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """One pipeline: what it came to, and what was found in it alone."""
+
+    plan: Plan
+    trial: Trial | None
+    found: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All pipelines that fit, and all findings, each once."""
+
+    surveyed: tuple[Surveyed, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Those that must be mended."""
+        return tuple(finding for finding in self.findings if finding.level == "error")
+
+
+def check(
+    settings: Settings,
+    named: Iterable[str] = (),
+    policy: str = "",
+    today: datetime.date | None = None,
+) -> Report:
+    """Survey these pipelines, by default all; `policy` stands in for their own."""
+    wanted = tuple(named) or tuple(pipelines(settings))
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    every = dict.fromkeys(wanted if policy else [*wanted, *pipelines(settings)])
+    surveyed: dict[str, Surveyed] = {}
+    findings: list[Finding] = []
+    for name in every:
+        try:
+            surveyed[name] = _surveyed(settings, name, policy, today)
+        except Misconfigured as error:
+            unfit = [Finding("unfit", "error", fault) for fault in error.faults]
+            findings += unfit if name in wanted else []
+    findings += [f for name in wanted if name in surveyed for f in _compared(surveyed, name)]
+    if not policy and surveyed.keys() == every.keys():
+        findings += upkeep.unread(lists(settings), _conditions(surveyed.values()))
+    shown = tuple(surveyed[name] for name in wanted if name in surveyed)
+    return Report(shown, tuple(_once(findings)))
+
+
+def pipelines(settings: Settings) -> list[str]:
+    """The pipelines that are served, then all others."""
+    served = [listener.pipeline for listener in settings.listener]
+    return list(dict.fromkeys([*served, *plans.names(settings, "pipelines")]))
+
+
+def lists(settings: Settings) -> Mapping[str, Place]:
+    """The operator's lists, by name, with the file of each."""
+    folder = plans.folders(settings, "policies")[0] / "lists"
+    files = [path for kind in LIST_KINDS for path in sorted(folder.glob(f"*.{kind}"))]
+    return {path.stem: Place(str(path)) for path in files}
+
+
+def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) -> Surveyed:
+    spec = plans.load_spec(settings, name)
+    plan = plans.load_plan(settings, name, policy)
+    trial = plans.try_policy(settings, plan)
+    document = plans.document(settings, "policies", plan.policy.name)
+    found = [*survey(plan.policy, document, vocabulary(plan.nodes), today)]
+    found += strained(spec, plan.nodes)
+    red = plans.red_faults([trial] if trial else [])
+    found += [Finding("red-test", "error", fault) for fault in red]
+    return Surveyed(plan, trial, tuple(found))
+
+
+def _compared(surveyed: Mapping[str, Surveyed], name: str) -> Iterator[Finding]:
+    """The findings of one pipeline in the light of all that share its policy."""
+    mine = surveyed[name]
+    sharing = [s for s in surveyed.values() if s.plan.policy.name == mine.plan.policy.name]
+    for finding in mine.found:
+        if finding.code in _EVERYWHERE and not all(_has(s, finding) for s in sharing):
+            continue
+        needed = [s for s in sharing if _live(s.plan, finding.about) and not _has(s, finding)]
+        if finding.code in _LIVELY and needed:
+            yield _only_here(finding, name)
+        else:
+            yield finding
+
+
+def _has(other: Surveyed, finding: Finding) -> bool:
+    return any((f.code, f.about) == (finding.code, finding.about) for f in other.found)
+
+
+def _live(plan: Plan, name: str) -> bool:
+    entries: tuple[Rule | Weight, ...] = (*plan.policy.rules, *plan.policy.weights)
+    return any(entry.live for entry in entries if entry.name == name)
+
+
+def _only_here(finding: Finding, pipeline: str) -> Finding:
+    fault = finding.fault
+    hint = f"So it is in the pipeline {pipeline}; another one needs it.\n{fault.hint}"
+    return replace(finding, level="note", fault=replace(fault, hint=hint))
+
+
+def _conditions(surveyed: Iterable[Surveyed]) -> Iterator[str]:
+    for each in surveyed:
+        policy = each.plan.policy
+        yield from (rule.when.text for rule in policy.rules)
+        yield from (
+            p.text for rule in policy.rules for p in (rule.reply.parts if rule.reply else ())
+        )
+        yield from (weight.add.text for weight in policy.weights)
+        yield from (weight.when.text for weight in policy.weights if weight.when)
+        yield from (node.when.text for node in each.plan.nodes if node.when)
+
+
+def _once(findings: list[Finding]) -> Iterator[Finding]:
+    """Each fault once, errors first."""
+    seen: set[Fault] = set()
+    for finding in sorted(findings, key=lambda f: f.level != "error"):
+        if finding.fault not in seen:
+            seen.add(finding.fault)
+            yield finding
