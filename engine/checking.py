@@ -61,7 +61,7 @@ def check(
     """Survey these pipelines, by default all; `policy` stands in for their own."""
     wanted = tuple(named) or tuple(pipelines(settings))
     today = today or datetime.datetime.now(datetime.UTC).date()
-    every = dict.fromkeys(wanted if policy else [*wanted, *pipelines(settings)])
+    every = dict.fromkeys([*wanted, *pipelines(settings)])
     surveyed: dict[str, Surveyed] = {}
     findings: list[Finding] = []
     for name in every:
