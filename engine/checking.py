@@ -13,7 +13,7 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from millrace.engine import plans
+from millrace.engine import plans, trials
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.pipeline.graph import vocabulary
 from millrace.engine.pipeline.patience import strained
@@ -93,7 +93,7 @@ def lists(settings: Settings) -> Mapping[str, Place]:
 def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) -> Surveyed:
     spec = plans.load_spec(settings, name)
     plan = plans.load_plan(settings, name, policy)
-    trial = plans.try_policy(settings, plan)
+    trial = trials.try_policy(settings, plan)
     document = plans.document(settings, "policies", plan.policy.name)
     found = [*survey(plan.policy, document, vocabulary(plan.nodes), today)]
     found += strained(spec, plan.nodes)

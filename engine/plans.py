@@ -1,7 +1,7 @@
-"""From names to plans: find the files, wire them, and run their own tests.
+"""From names to plans: find the files, and wire them.
 
 A pipeline or policy is looked for in the operator's folder first, then among the shipped
-ones.  `NAME.test.toml` beside a policy is its test; a red one stops a reload.
+ones.  `NAME.test.toml` beside a policy is its test (see `trials`).
 
 Fails: `Misconfigured`, with every fault that was found.
 """
@@ -16,10 +16,9 @@ from pathlib import Path
 from millrace.engine.document import Document, meant
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.pipeline import spec
-from millrace.engine.pipeline.graph import compile_plan, vocabulary
+from millrace.engine.pipeline.graph import compile_plan
 from millrace.engine.pipeline.plan import Node, Plan
 from millrace.engine.pipeline.spec import PipelineSpec
-from millrace.engine.policy import trial
 from millrace.engine.policy.trial import Outcome
 from millrace.engine.settings import Settings
 
@@ -90,15 +89,10 @@ def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
     return replace(read, filters=forgiving)
 
 
-def try_policy(settings: Settings, plan: Plan) -> Trial | None:
-    """Run the tests that stand beside a plan's policy; None where there are none."""
-    path = path_of(settings, "policies", plan.policy.name)
-    tests = path.with_name(path.name.removesuffix(".toml") + ".test.toml")
-    if not tests.is_file():
-        return None
-    words = vocabulary(plan.nodes)
-    cases = trial.load(Document.load(tests), words)
-    return Trial(str(tests), tuple(trial.try_case(plan.policy, case) for case in cases))
+def tests_of(settings: Settings, policy: str) -> Path:
+    """Where the tests of a policy stand, whether there are any or not."""
+    path = path_of(settings, "policies", policy)
+    return path.with_name(path.name.removesuffix(".toml") + ".test.toml")
 
 
 def red_faults(trials: list[Trial]) -> Iterator[Fault]:

@@ -145,11 +145,15 @@ class Rehearsed:
 
 
 class Theatre:
-    """Where cases are rehearsed: one plan, one state that cases may share; files are read once."""
+    """Where cases are rehearsed: one plan, one state that cases may share; files are read once.
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    A `resolver` answers in place of the cases' own DNS.
+    """
+
+    def __init__(self, settings: Settings, plan: Plan, resolver: Resolver | None = None) -> None:
         self._settings = settings
         self._plan = plan
+        self._given = resolver
         self._kept = MemoryState()
         self._live: Services | None = None
         self._zones: dict[Path, ZoneDns] = {}
@@ -188,6 +192,8 @@ class Theatre:
         return memory
 
     def _resolver(self, dns: Mapping[str, Any] | Path | None) -> Resolver | None:
+        if self._given is not None:
+            return self._given
         if not isinstance(dns, Path):
             return ZoneDns.of(dns) if dns is not None else None
         if dns not in self._zones:  # a batch names one file thousands of times

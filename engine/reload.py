@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from millrace.engine import plans
+from millrace.engine import plans, trials
 from millrace.engine.errors import Fault, Misconfigured, Unavailable
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving
@@ -44,7 +44,7 @@ def build(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
     for name in dict.fromkeys(names):
         try:
             plan = plans.load_plan(settings, name)
-            trial = plans.try_policy(settings, plan)
+            trial = trials.try_policy(settings, plan)
         except Misconfigured as error:
             faults += error.faults
             continue

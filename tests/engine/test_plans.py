@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from millrace.engine import plans
+from millrace.engine import plans, trials
 from millrace.engine.errors import Misconfigured
 from millrace.engine.mail.verdict import Action
 from millrace.engine.settings import Scanner, Settings
@@ -58,10 +58,11 @@ def test_scanner_that_may_be_absent_stops_no_mail(settings):
 
 def test_tests_of_a_policy_stand_beside_it(settings):
     plan = plans.load_plan(settings, "mine")
-    assert plans.try_policy(settings, plan) is None
+    assert trials.try_policy(settings, plan) is None
     beside = settings.folder / "policies/law.v2.test.toml"
+    assert plans.tests_of(settings, "law.v2") == beside
     beside.write_text('[[case]]\nname = "n"\nexpect = "reject"\n')
-    trial = plans.try_policy(settings, plan)
+    trial = trials.try_policy(settings, plan)
     assert trial.file == str(beside)
     (fault,) = plans.red_faults([trial])
     assert fault.sentence == 'test "n": expected reject, got pass by no rule, score 0'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from millrace.engine import checking, plans
+from millrace.engine import checking, plans, trials
 from millrace.engine.mail.verdict import Action
 from millrace.engine.settings import Settings
 
@@ -16,7 +16,7 @@ SHIPPED = sorted(
 def trial_of(policy: str):
     settings = Settings()
     plan = plans.load_plan(settings, "inbound", policy)
-    return plan, plans.try_policy(settings, plan)
+    return plan, trials.try_policy(settings, plan)
 
 
 @pytest.mark.parametrize("policy", SHIPPED)

@@ -122,8 +122,9 @@ def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Fi
 
 
 def takes(rule: Rule) -> bool:
-    """Whether a rule that matches ends the judging."""
-    return rule.live and bool(getattr(rule, "stop", True))
+    """Whether a rule that matches ends the judging, now and always."""
+    lasts = getattr(rule, "expires", None) is None
+    return rule.live and lasts and bool(getattr(rule, "stop", True))
 
 
 def _before(earlier: _Read, later: _Read) -> bool:

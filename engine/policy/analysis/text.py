@@ -28,7 +28,8 @@ def tree(text: str) -> ast.expr | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(_WORDS.sub(_plain, text).strip(), mode="eval").body
+            # in brackets a condition may go over several lines, with comments
+            return ast.parse(f"({_WORDS.sub(_plain, text)}\n)", mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
 
@@ -41,7 +42,7 @@ def shown(node: ast.AST) -> str:
 def conjuncts(node: ast.expr) -> list[ast.expr]:
     """What a top-level `and` joins, or the whole."""
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
-        return [part for value in node.values for part in conjuncts(value)]
+        return node.values
     return [node]
 
 
