@@ -25,6 +25,7 @@ COMMANDS = {
     "test": "test:test",
     "policy": "policy:policy",
     "plan": "plan:plan",
+    "graph": "graph:graph",
     "filters": "filters:filters",
     "explain": "explain:explain",
     "load": "load:load",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from millrace.engine.cli.xmltext import writable
 from millrace.engine.plans import Trial
 from millrace.engine.policy.trial import Outcome
-
-# what XML 1.0 has no way to write, whatever it comes from
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(path: Path, tried: Sequence[tuple[str, Trial]]) -> None:
@@ -33,14 +30,10 @@ def write(path: Path, tried: Sequence[tuple[str, Trial]]) -> None:
 def _case(suite: ElementTree.Element, pipeline: str, outcome: Outcome) -> None:
     place = outcome.case.place
     case = ElementTree.SubElement(suite, "testcase")
-    case.set("name", _clean(outcome.case.name))
+    case.set("name", writable(outcome.case.name))
     case.set("classname", pipeline)
     case.set("file", place.file)
     case.set("line", str(place.line))
     if outcome.problem:
-        failure = ElementTree.SubElement(case, "failure", message=_clean(outcome.problem))
-        failure.text = _clean("\n".join([outcome.problem, *outcome.difference]))
-
-
-def _clean(text: str) -> str:
-    return _UNWRITABLE.sub("?", text)
+        failure = ElementTree.SubElement(case, "failure", message=writable(outcome.problem))
+        failure.text = writable("\n".join([outcome.problem, *outcome.difference]))

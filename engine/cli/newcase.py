@@ -1,4 +1,4 @@
-"""A case written from a mail: envelope, time, the DNS that it met, what came of it.
+"""A case written from a mail: its envelope, time and DNS, and what came of it.
 
 The mail and its DNS are put beside the tests, under `mails/`; the case is added to the end
 of the policy's tests, for a human to read and mend.

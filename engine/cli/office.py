@@ -52,6 +52,19 @@ def ask(where: Endpoint, method: str, path: str) -> tuple[int, dict[str, Any]]:
         connection.close()
 
 
+def page(where: Endpoint, path: str) -> tuple[int, str]:
+    """One page that is text: its status and its words."""
+    connection = _Connection(where)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
+    finally:
+        connection.close()
+
+
 class _Connection(http.client.HTTPConnection):
     """HTTP over whatever an endpoint is."""
 
