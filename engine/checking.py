@@ -22,7 +22,8 @@ from millrace.engine.plans import Trial
 from millrace.engine.policy.analysis import upkeep
 from millrace.engine.policy.analysis.finding import Finding
 from millrace.engine.policy.analysis.survey import survey
-from millrace.engine.policy.rules import Rule, Weight
+from millrace.engine.policy.expr import Expression
+from millrace.engine.policy.rule import Rule, Weight
 from millrace.engine.settings import Settings
 
 LIST_KINDS = ("domains", "addresses", "networks", "patterns", "map")
@@ -72,7 +73,7 @@ def check(
             findings += unfit if name in wanted else []
     findings += [f for name in wanted if name in surveyed for f in _compared(surveyed, name)]
     if not policy and surveyed.keys() == every.keys():
-        findings += upkeep.unread(lists(settings), _conditions(surveyed.values()))
+        findings += upkeep.unread(lists(settings), _read(surveyed.values()))
     shown = tuple(surveyed[name] for name in wanted if name in surveyed)
     return Report(shown, tuple(_once(findings)))
 
@@ -131,16 +132,15 @@ def _only_here(finding: Finding, pipeline: str) -> Finding:
     return replace(finding, level="note", fault=replace(fault, hint=hint))
 
 
-def _conditions(surveyed: Iterable[Surveyed]) -> Iterator[str]:
+def _read(surveyed: Iterable[Surveyed]) -> set[str]:
+    """The lists that conditions and replies read, of rules, weights and filters."""
+    texts: list[Expression | None] = []
     for each in surveyed:
-        policy = each.plan.policy
-        yield from (rule.when.text for rule in policy.rules)
-        yield from (
-            p.text for rule in policy.rules for p in (rule.reply.parts if rule.reply else ())
-        )
-        yield from (weight.add.text for weight in policy.weights)
-        yield from (weight.when.text for weight in policy.weights if weight.when)
-        yield from (node.when.text for node in each.plan.nodes if node.when)
+        texts += [node.when for node in each.plan.nodes]
+        texts += [e for w in each.plan.policy.weights for e in (w.add, w.when)]
+        texts += [rule.when for rule in each.plan.policy.rules]
+        texts += [p for r in each.plan.policy.rules for t in r.templates for p in t.parts]
+    return {name for text in texts if text is not None for name in text.lists}
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:

@@ -135,6 +135,6 @@ FAULTY = {
     ),
     "two rules of one name": (
         rule("a", FAIL) + rule("a", SOFT, "tag"),
-        ("unfit", 6, 'two of rule are called "a"'),
+        ("unfit", 6, 'two rules are called "a"'),
     ),
 }

@@ -19,19 +19,20 @@ from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action
 from millrace.engine.pipeline import shelf
-from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
+from millrace.engine.pipeline.contract import HIDDEN, PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
-from millrace.engine.policy.expr import Expression, Misfit, compile_condition
+from millrace.engine.policy.expr import NO_LISTS, Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
-from millrace.engine.policy.rules import Policy, Rule, Weight, Word
+from millrace.engine.policy.listing import Lists
+from millrace.engine.policy.rule import Policy, Word
 
 
-def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
-    """Wire a pipeline to a policy; `name` is the policy's."""
-    nodes = _Graph(spec).nodes()
-    compiled = rules.load(policy, name, vocabulary(nodes))
+def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = NO_LISTS) -> Plan:
+    """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask."""
+    nodes = _Graph(spec, lists).nodes()
+    compiled = rules.load(policy, name, vocabulary(nodes), lists)
     revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
     words = frozenset(_words(nodes, compiled))
     listed = [entry.name for entry in spec.filters]
@@ -50,7 +51,7 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
 
 def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     """What a policy over these nodes may name: sources, their facts, and those of the shelf."""
-    words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in _HIDDEN}
+    words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in HIDDEN}
     for name in shelf.names():
         try:
             fact = contract(shelf.find(name)).gives
@@ -65,8 +66,9 @@ def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     return words
 
 
-_RESERVED = frozenset({source.word for source in SOURCES.values()} | {"score", "not", "and", "or"})
-_HIDDEN = ("headers", "verdict", "edited", "envelope")
+_RESERVED = frozenset(
+    {source.word for source in SOURCES.values()} | {"score", "lists", "not", "and", "or"}
+)
 
 
 def _source_word(kind: type) -> Word:
@@ -78,16 +80,10 @@ def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
     for node in nodes:
         yield from (SOURCES[ask.kind].word for ask in node.contract.sources)
         yield from node.when.names if node.when else ()
-    for weight in filter(_live, policy.weights):
-        yield from weight.add.names | (weight.when.names if weight.when else frozenset())
-    for rule in filter(_live, policy.rules):
-        yield from rule.when.names
-        for part in rule.reply.parts if rule.reply else ():
-            yield from part.names
-
-
-def _live(each: Weight | Rule) -> bool:
-    return each.live
+    for weight in policy.weights:
+        yield from weight.names if weight.live else ()
+    for rule in policy.rules:
+        yield from rule.names if rule.live else ()
 
 
 def _step(
@@ -101,8 +97,8 @@ def _step(
 class _Graph:
     """Finds edges, stages and scopes of one pipeline."""
 
-    def __init__(self, spec: PipelineSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: PipelineSpec, lists: Lists) -> None:
+        self.spec, self.lists = spec, lists
         self.byname = {f.name: f for f in spec.filters}
         self.givers: dict[type, list[str]] = {}
         for entry in spec.filters:
@@ -151,13 +147,13 @@ class _Graph:
         if spec.when is None:
             return None
         kinds = {
-            s.word: Kind("record", record=k) for k, s in SOURCES.items() if s.word not in _HIDDEN
+            s.word: Kind("record", record=k) for k, s in SOURCES.items() if s.word not in HIDDEN
         }
         for other in self.spec.filters:
             if other.contract.gives is not None and other.name != spec.name:
                 kinds[other.name] = Kind("record", record=other.contract.gives)
         try:
-            return compile_condition(spec.when, kinds)
+            return compile_condition(spec.when, kinds, self.lists)
         except Misfit as misfit:
             path = (*spec.path, "when")
             fault = self.spec.document.fault(

@@ -15,7 +15,7 @@ from typing import Any
 from millrace.engine.mail.verdict import Action
 from millrace.engine.policy.analysis.text import conjuncts, shown, tree
 from millrace.engine.policy.judge import Term, score
-from millrace.engine.policy.rules import Policy, Rule
+from millrace.engine.policy.rule import Policy, Rule
 
 RULES_MAX = 3  # rules that are spoken of where none was named
 

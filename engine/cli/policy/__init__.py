@@ -1,4 +1,4 @@
-"""`millrace policy`: what is in force, what was, and what would be."""
+"""`millrace policy`: the language and its files, what is in force, and what was."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from millrace.engine.cli.lazy import Lazy
 
 COMMANDS = {
     "test": "test:test",
+    "reference": "reference:reference",
+    "schema": "schema:schema",
+    "fmt": "fmt:fmt",
 }
 
 
 @click.command(cls=Lazy, package=__name__, table=COMMANDS)
 def policy() -> None:
-    """What is in force, what was, and what would be.
+    """Everything about policy files: their words, their shape, their order.
 
     \b
     Examples:
       millrace policy test
-      millrace policy test --new mail.eml --ip 192.0.2.7
+      millrace policy reference spf
+      millrace policy fmt policies/*.toml
     """

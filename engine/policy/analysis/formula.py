@@ -135,7 +135,7 @@ class Reader:
         a, b = constant(left), constant(right)
         if a is not None and b is not None:
             return TRUE if a == b else FALSE
-        if a is None and b is None:
+        if (a is None and b is None) or self._address(left) or self._address(right):
             return self._unknown(" == ".join(sorted((shown(left), shown(right)))), left, right)
         subject = self._subject(left if a is None else right)
         return Atom(subject, Among(frozenset({b if a is None else a})))
@@ -150,7 +150,7 @@ class Reader:
         value = constant(left)
         if value is not None and None not in entries:
             return TRUE if value in entries else FALSE
-        if None in entries or value is not None or not plain:
+        if None in entries or value is not None or not plain or self._address(left):
             return self._unknown(whole, left)
         return Atom(self._subject(left), Among(frozenset(entries))) if entries else FALSE
 
@@ -169,6 +169,11 @@ class Reader:
         assert b is not None
         between = Between(-math.inf, b, closed) if rising else Between(b, math.inf, closed)
         return Atom(self._subject(left), between)
+
+    def _address(self, node: ast.expr) -> bool:
+        """Whether it is a whole sender or recipient, whose domain has no case."""
+        kind = self.kind(node)
+        return kind is not None and kind.record is not None
 
     def _unknown(self, text: str, *terms: ast.expr) -> Formula:
         """A statement of which only its text is known; it needs all of its terms to be there."""

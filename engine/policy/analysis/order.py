@@ -14,7 +14,7 @@ from millrace.engine.policy.analysis.finding import Finding, fault_at
 from millrace.engine.policy.analysis.formula import Reader
 from millrace.engine.policy.analysis.proof import together
 from millrace.engine.policy.analysis.reach import takes
-from millrace.engine.policy.rules import Policy, Rule
+from millrace.engine.policy.rule import Policy, Rule
 
 
 def beaten(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from millrace.engine.document import Document
 from millrace.engine.policy.analysis.finding import Finding, fault_at
 from millrace.engine.policy.analysis.text import conjuncts, shown, tree
 from millrace.engine.policy.expr import Expression
-from millrace.engine.policy.rules import Policy, Rule, Vocabulary, Weight
+from millrace.engine.policy.rule import Policy, Rule, Vocabulary, Weight
 
 _NOTHING = {"score": 0.0}
 
@@ -53,11 +53,7 @@ def hollow(policy: Policy, document: Document, words: Vocabulary) -> Iterator[Fi
 
 def unread(policy: Policy, document: Document) -> Iterator[Finding]:
     """Weights whose score no rule asks for."""
-    readers = [r for r in policy.rules if "score" in r.when.names]
-    replies = [
-        r for r in policy.rules for p in (r.reply.parts if r.reply else ()) if "score" in p.names
-    ]
-    if not policy.weights or readers or replies:
+    if not policy.weights or any("score" in rule.names for rule in policy.rules):
         return
     first = policy.weights[0]
     sentence = "weights add up to a score that no rule reads"

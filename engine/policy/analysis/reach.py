@@ -24,7 +24,7 @@ from millrace.engine.policy.analysis.formula import (
     denied,
 )
 from millrace.engine.policy.analysis.proof import follows, together
-from millrace.engine.policy.rules import Policy, Rule, Weight
+from millrace.engine.policy.rule import Policy, Rule, Weight
 
 EARLIER_MAX = 64  # rules before one that a proof looks at, those nearest in what they name
 
@@ -123,8 +123,7 @@ def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Fi
 
 def takes(rule: Rule) -> bool:
     """Whether a rule that matches ends the judging, now and always."""
-    lasts = getattr(rule, "expires", None) is None
-    return rule.live and lasts and bool(getattr(rule, "stop", True))
+    return rule.live and rule.stop and rule.expires is None
 
 
 def _before(earlier: _Read, later: _Read) -> bool:

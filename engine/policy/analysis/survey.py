@@ -11,7 +11,7 @@ from millrace.engine.policy.analysis.bounds import sum_of
 from millrace.engine.policy.analysis.finding import Finding
 from millrace.engine.policy.analysis.formula import Reader
 from millrace.engine.policy.kinds import NUMBER
-from millrace.engine.policy.rules import Policy, Vocabulary
+from millrace.engine.policy.rule import Policy, Vocabulary
 
 
 def survey(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator
 
 from millrace.engine.options import Unfit, octets, seconds
 
@@ -53,14 +52,6 @@ def records(node: ast.AST) -> frozenset[str]:
         for part in ast.walk(node)
         if isinstance(part, ast.Attribute) and isinstance(part.value, (ast.Name, ast.Attribute))
     )
-
-
-def list_names(text: str) -> Iterator[str]:
-    """The named lists that a condition reads: NAME of each `lists.NAME`."""
-    body = tree(text)
-    for part in ast.walk(body) if body is not None else ():
-        if isinstance(part, ast.Attribute) and shown(part.value) == "lists":
-            yield part.attr
 
 
 def _plain(found: re.Match[str]) -> str:

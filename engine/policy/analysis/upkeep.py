@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault, Place
 from millrace.engine.policy.analysis.finding import Finding, fault_at
-from millrace.engine.policy.analysis.text import list_names
-from millrace.engine.policy.rules import Policy
+from millrace.engine.policy.rule import Policy, Rule, Weight
 
 
 def expired(policy: Policy, document: Document, today: datetime.date) -> Iterator[Finding]:
-    """Rules whose `expires` is over: they are no longer judged."""
-    for rule in policy.rules:
-        until = getattr(rule, "expires", None)
-        if not isinstance(until, datetime.date) or until >= today:
+    """Rules and weights whose `expires` is over: they no longer count."""
+    kinds: tuple[tuple[str, Sequence[Rule | Weight]], ...]
+    kinds = (("rule", policy.rules), ("weight", policy.weights))
+    for kind, entry in ((kind, entry) for kind, entries in kinds for entry in entries):
+        if entry.expires is None or entry.expires >= today:
             continue
-        sentence = f'rule "{rule.name}" expired on {until} and is no longer judged'
-        owner = getattr(rule, "owner", "")
-        hint = "Remove it, or give it a later day" + (f"; ask {owner}." if owner else ".")
-        fault = fault_at(document, ("rule", rule.name, rule.place), sentence, hint)
-        yield Finding("expired", "note", fault, rule.name)
+        sentence = f'{kind} "{entry.name}" expired on {entry.expires} and no longer counts'
+        owner = f"; ask {entry.owner}." if entry.owner else "."
+        hint = f"Remove it, or give it a later day{owner}"
+        fault = fault_at(document, (kind, entry.name, entry.place), sentence, hint)
+        yield Finding("expired", "note", fault, entry.name)
 
 
-def unread(lists: Mapping[str, Place], conditions: Iterable[str]) -> Iterator[Finding]:
-    """Lists, by name and file, that none of these conditions reads."""
-    read = {name for text in conditions for name in list_names(text)}
+def unread(lists: Mapping[str, Place], read: Container[str]) -> Iterator[Finding]:
+    """Lists, by name and file, that are not among those that somebody reads."""
     for name, place in sorted(lists.items()):
         if name not in read:
             hint = f'Use it   when = "sender in lists.{name}"   or remove the file.'

@@ -136,8 +136,8 @@ note: policies/law.toml:1:1  weights add up to a score that no rule reads
     "unfit": (
         rule("a", FAIL) + rule("a", "login", "tag"),
         """\
-policies/law.toml:6:1  two of rule are called "a"
-    The other stands in line 1.
+policies/law.toml:6:1  two rules are called "a"
+    The other stands in line 1; give one of them another name.
 
 1 problem in 1 file.
 """,
