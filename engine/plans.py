@@ -15,11 +15,13 @@ from pathlib import Path
 
 from millrace.engine.document import Document, meant
 from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.lists.shelf import Shelf, shelf
 from millrace.engine.pipeline import spec
 from millrace.engine.pipeline.graph import compile_plan, vocabulary
 from millrace.engine.pipeline.plan import Node, Plan
 from millrace.engine.pipeline.spec import PipelineSpec
 from millrace.engine.policy import trial
+from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.trial import Outcome
 from millrace.engine.settings import Settings
 
@@ -75,7 +77,18 @@ def load_plan(settings: Settings, pipeline: str, policy: str = "") -> Plan:
     """The plan of a pipeline; `policy` puts another one in place of its own."""
     wired = load_spec(settings, pipeline)
     name = policy or wired.policy
-    return compile_plan(wired, document(settings, "policies", name), name)
+    return compile_plan(wired, document(settings, "policies", name), name, lists(settings))
+
+
+def list_shelf(settings: Settings) -> Shelf:
+    """The lists of `policies/lists`, alive; one shelf in each process."""
+    folder = settings.at(settings.policies) / "lists"
+    return shelf(folder, settings.at(settings.lists.index))
+
+
+def lists(settings: Settings) -> Lists:
+    """The operator's lists by name, as their files are now."""
+    return list_shelf(settings).open()
 
 
 def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
@@ -88,6 +101,13 @@ def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
         for f in read.filters
     )
     return replace(read, filters=forgiving)
+
+
+def list_remarks(settings: Settings) -> tuple[Fault, ...]:
+    """What is odd about the lists but no fault, such as an entry that stands twice."""
+    shelf = list_shelf(settings)
+    shelf.open()
+    return tuple(remark for each in shelf.lists.values() for remark in each.remarks)
 
 
 def try_policy(settings: Settings, plan: Plan) -> Trial | None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from millrace.engine.document import Document, Path_, meant, nearest
 from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.lists.settings import Lists as Lists
 from millrace.engine.options import Octets, Option, Seconds, Unfit, build, converted, options_of
 from millrace.engine.state.settings import State as State
 
@@ -164,6 +165,7 @@ class Settings:
     archive: Archive = Archive()
     keys: Keys = Keys()
     reports: Reports = Reports()
+    lists: Lists = Lists()
     models: Models = Models()
     scanner: Scanner = Scanner()
     log: Log = Log()
@@ -177,11 +179,14 @@ class Settings:
         return self.folder / path
 
 
+_SECTIONS = (
+    *("http", "dns", "state", "archive", "keys", "reports"),
+    *("lists", "models", "scanner", "log", "limits"),
+)
 SECTIONS: dict[str, type] = {
     entry.name: type(getattr(Settings(), entry.name))
     for entry in fields(Settings)
-    if entry.name
-    in ("http", "dns", "state", "archive", "keys", "reports", "models", "scanner", "log", "limits")
+    if entry.name in _SECTIONS
 }
 _OWN_NAMES = ("profile", "workers", "user", "group", "pipelines", "policies")
 _OWN = {o.name: o for o in options_of(Settings) if o.name in _OWN_NAMES}

@@ -39,7 +39,7 @@ def check(config: Path | None, overrides: tuple[str, ...], named: tuple[str, ...
     faults += _check_listeners(settings)
     if faults:
         return _told(faults)
-    for line in lines:
+    for line in [*lines, *plans.list_remarks(settings)]:
         click.echo(line)
     return 0
 

@@ -25,11 +25,14 @@ from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
 from millrace.engine.policy.expr import Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.rules import Policy, Rule, Weight, Word
 
+_NONE: Lists = {}
 
-def compile_plan(spec: PipelineSpec, policy: Document, name: str) -> Plan:
-    """Wire a pipeline to a policy; `name` is the policy's."""
+
+def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = _NONE) -> Plan:
+    """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask."""
     nodes = _Graph(spec).nodes()
     compiled = rules.load(policy, name, vocabulary(nodes))
     revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
