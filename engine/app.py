@@ -51,7 +51,7 @@ def plans_of(settings: Settings) -> dict[str, Plan]:
         hint = "Write one, or make a settings file with `millrace init`."
         place = Place(settings.source)
         raise Misconfigured(Fault("there is no [[listener]]: nothing to serve", hint, place))
-    return reload.build(settings, (each.pipeline for each in settings.listener))
+    return reload.first(settings, (each.pipeline for each in settings.listener))
 
 
 class App:

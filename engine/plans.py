@@ -24,6 +24,7 @@ from millrace.engine.policy import trial
 from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.trial import Outcome
 from millrace.engine.settings import Settings
+from millrace.engine.store.history import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ def document(settings: Settings, kind: str, name: str) -> Document:
 
 def path_of(settings: Settings, kind: str, name: str) -> Path:
     """Where that file stands."""
+    if settings.snapshot is not None:
+        kept = settings.snapshot / kind / file_name(name)
+        if kept.is_file():
+            return kept
     if name.endswith(".toml"):
         return Path(name)
     for folder in folders(settings, kind):

@@ -6,13 +6,12 @@ is unavailable.  Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import sys
 
 import click
 
-from millrace.engine.document import nearest
+from millrace.engine.cli.lazy import Lazy
 from millrace.engine.errors import Misconfigured, Unavailable
 
 OK, NO, WRONG, AWAY = 0, 1, 2, 3
@@ -24,6 +23,7 @@ COMMANDS = {
     "restart": "renew:restart",
     "check": "check:check",
     "test": "test:test",
+    "policy": "policy:policy",
     "plan": "plan:plan",
     "filters": "filters:filters",
     "explain": "explain:explain",
@@ -40,40 +40,14 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """Commands whose modules are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which one needs them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import it."""
-        where = COMMANDS.get(cmd_name)
-        if where is None:
-            return None
-        module, _, name = where.partition(":")
-        found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-        return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Say which command was probably meant."""
-        name = args[0]
-        if not name.startswith("-") and name not in COMMANDS:
-            near = nearest(name, COMMANDS)
-            hint = f"; did you mean '{near}'?" if near else "; `millrace --help` lists them"
-            raise click.UsageError(f"there is no command '{name}'{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
 def _version() -> str:
     return importlib.metadata.version("millrace")
 
 
 @click.command(
-    cls=Commands,
+    cls=Lazy,
+    package=__name__,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(_version(), prog_name="millrace", message="%(prog)s %(version)s")

@@ -35,7 +35,7 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists =
     """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask."""
     nodes = _Graph(spec).nodes()
     compiled = rules.load(policy, name, vocabulary(nodes))
-    revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
+    revision = revision_of(spec.document.text, policy.text)
     words = frozenset(_words(nodes, compiled))
     listed = [entry.name for entry in spec.filters]
     return Plan(
@@ -49,6 +49,11 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists =
         revision=revision,
         words=words,
     )
+
+
+def revision_of(pipeline: str, policy: str) -> str:
+    """What names a plan: the texts that it was made of."""
+    return hashlib.sha256(f"{pipeline}\0{policy}".encode()).hexdigest()[:12]
 
 
 def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:

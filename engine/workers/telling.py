@@ -26,6 +26,7 @@ class Whole:
     pid: int
     began: float  # Unix seconds
     revisions: dict[str, str]
+    rollback: bool
     restarts: int
     stopping: bool
     last_reload: str
@@ -50,6 +51,7 @@ def status(
         "stopping": whole.stopping,
         "revision": whole.revision,
         "revisions": whole.revisions,
+        "rollback": whole.rollback,
         "last_reload": whole.last_reload,
         "restarts": whole.restarts,
         "lists": _lists(children),
