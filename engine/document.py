@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.quoting import character_place
 
 BYTES_MAX = 4 << 20
 _HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
@@ -79,14 +80,11 @@ class Document:
             return Fault(sentence, hint, Place(self.name))
         if offset is None:
             return Fault(sentence, hint, Place(self.name, spot.line, spot.key_column))
-        line = self.lines[spot.line - 1]
-        value = line[spot.value_column - 1 :]
-        if value.startswith(('"""', "'''")):  # the text goes on in other lines
-            return Fault(sentence, hint, Place(self.name, spot.line, spot.key_column))
-        column = spot.value_column + value.startswith(('"', "'")) + offset
-        place = Place(self.name, spot.line, column)
-        shown = line.lstrip()
-        return Fault(sentence, hint, place, line if shown else "", width)
+        at = character_place(self.lines, (spot.line, spot.value_column), offset)
+        line = self.lines[at[0] - 1]
+        room = max(len(line) - at[1] + 1, 1)  # what goes on in the next line has its caret here
+        place = Place(self.name, *at)
+        return Fault(sentence, hint, place, line if line.strip() else "", min(width, room))
 
     def place(self, path: Path_) -> Place:
         """Where a key stands."""

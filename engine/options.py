@@ -19,7 +19,6 @@ from typing import (
     Any,
     ClassVar,
     Literal,
-    NewType,
     TypeVar,
     Union,
     get_args,
@@ -29,14 +28,13 @@ from typing import (
 
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured
-
-Seconds = NewType("Seconds", float)
-Octets = NewType("Octets", int)
+from millrace.engine.mail.amount import Octets as Octets
+from millrace.engine.mail.amount import Seconds as Seconds
 
 T = TypeVar("T")
 
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
-_OCTETS = {
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
+OCTETS = {
     "B": 1,
     "KB": 1000,
     "MB": 10**6,
@@ -161,12 +159,12 @@ def _number(value: object) -> float:
 
 def seconds(value: object) -> Seconds:
     """Read a time such as "5m"; a bare number has no unit, and that is refused."""
-    return Seconds(_amount(value, _SECONDS, 'a time such as "90s", "5m" or "7d"'))
+    return Seconds(_amount(value, SECONDS, 'a time such as "90s", "5m" or "7d"'))
 
 
 def octets(value: object) -> Octets:
     """Read a size such as "25MiB"."""
-    return Octets(int(_amount(value, _OCTETS, 'a size such as "64KiB" or "25MiB"')))
+    return Octets(int(_amount(value, OCTETS, 'a size such as "64KiB" or "25MiB"')))
 
 
 def _amount(value: object, units: Mapping[str, float], words: str) -> float:

@@ -33,7 +33,7 @@ class Greylist(Fact):
 
     state: Literal["new", "early", "passed", "known", "client-known"]
     wait: bool
-    left: float
+    left: Seconds
     passes: int
     first: float
 
@@ -61,7 +61,9 @@ class CheckGreylist:
         terms = Terms(*times, self.young_wait, young_until)
         visit = await state.ask(NoteVisit(triplet, digest(network, sender.domain), terms))
         waits = visit.state in ("new", "early")
-        return Greylist(visit.state, waits, round(visit.left, 3), visit.passes, visit.first)
+        return Greylist(
+            visit.state, waits, Seconds(round(visit.left, 3)), visit.passes, visit.first
+        )
 
     async def _young_until(self, state: State) -> float:
         """Unix seconds; a store that is away is not young, and the visit has the last word."""

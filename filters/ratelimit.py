@@ -36,7 +36,7 @@ class Limited(Fact):
     limited: bool
     subject: str = ""
     left: float = 0.0
-    wait: float = 0.0
+    wait: Seconds = Seconds(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class LimitRate:
         if not who:
             return Finding(Limited(False))
         found = await state.ask(self._operation(who, cost))
-        fact = Limited(not found.allowed, who, round(found.left, 3), round(found.wait, 3))
+        fact = Limited(not found.allowed, who, round(found.left, 3), Seconds(round(found.wait, 3)))
         if found.allowed:
             return Finding(fact)
         over = f"more than {self.limit} {self.count} in {self.window:g} s"

@@ -27,6 +27,7 @@ def tree(data: Mapping[str, Any]) -> Iterator[str]:
     if then := data.get("then"):
         rule = f" by rule {then['rule']}" if then["rule"] else ""
         yield f"         when it comes again: {ANSWERS[then['action']].lower()}{rule}"
+    yield from _acts(data)
     yield ""
     names = max((len(run["name"]) for run in data["filters"]), default=0) + 2
     for run in data["filters"]:
@@ -45,6 +46,22 @@ def _decided(data: Mapping[str, Any]) -> str:
     parts += [f"{when}{data['ms']:.1f} ms", f"revision {data['revision'][:7]}"]
     parts += [because["why"]] if because["why"] else []
     return " · ".join(parts)
+
+
+def _acts(data: Mapping[str, Any]) -> Iterator[str]:
+    """What rules did beside deciding, in their order."""
+    if data["hold"]:
+        yield f"         held: {data['hold']}"
+    for act in data["acts"]:
+        yield f"         {_act(act)}"
+
+
+def _act(act: Mapping[str, Any]) -> str:
+    done = ["marks it"] if act["action"] == "tag" else []
+    done += [f"adds {header['name']}: {header['value']}" for header in act["headers"]]
+    done += [f"sends it to {act['redirect']}"] if act["redirect"] else []
+    why = f" · {act['why']}" if act["why"] else ""
+    return f"rule {act['rule']} {', '.join(done) or 'matches'} · {act['place']}{why}"
 
 
 def _filter(
@@ -111,11 +128,12 @@ def _score(score: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _recipients(recipients: list[Mapping[str, Any]]) -> Iterator[str]:
-    refused = [each for each in recipients if each["reply"]]
-    if refused:
+    told = [each for each in recipients if each["reply"] or each["acts"]]
+    if told:
         yield ""
-    for each in refused:
-        yield f"  {each['address']}: {ANSWERS[each['action']].lower()}  {each['reply']}"
+    for each in told:
+        yield f"  {each['address']}: {ANSWERS[each['action']].lower()}  {each['reply']}".rstrip()
+        yield from (f"    {_act(act)}" for act in each["acts"])
 
 
 def _edits(edits: list[Mapping[str, Any]], width: int) -> Iterator[str]:

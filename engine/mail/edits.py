@@ -120,6 +120,13 @@ def edited(envelope: Envelope, message: Message, edits: Iterable[Edit]) -> Edite
     return Edited(envelope, Message(section.headers, body, message.separator or b"\r\n"))
 
 
+def readdressed(envelope: Envelope, edits: Iterable[Edit]) -> Envelope:
+    """The envelope alone after some edits."""
+    for edit in edits:
+        envelope = _readdressed(envelope, edit)
+    return envelope
+
+
 def _readdressed(envelope: Envelope, edit: Edit) -> Envelope:
     match edit:
         case ChangeSender():

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import IO, Protocol
 
+from millrace.engine.mail.amount import Octets
 from millrace.engine.mail.headers import Headers, parse
 
 SPOOL_ABOVE = 1 << 20  # bytes; larger bodies do not stay in memory
@@ -177,9 +178,9 @@ class Message:
         return Message(Headers(fields), Body(raw[at:]), separator)
 
     @property
-    def size(self) -> int:
+    def size(self) -> Octets:
         """Octets on the wire."""
-        return len(self.headers.raw) + len(self.separator) + self.body.size
+        return Octets(len(self.headers.raw) + len(self.separator) + self.body.size)
 
     def chunks(self) -> Iterator[bytes]:
         """The whole message, header section first."""

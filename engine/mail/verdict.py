@@ -82,12 +82,16 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One answer to one mail, or one recipient of it; `score` is the sum of the terms."""
+    """One answer to one mail, or one recipient of it; `score` is the sum of the terms.
+
+    `hold` says why, or where, a mail is held, "" where the rule does not say.
+    """
 
     action: Action = Action.PASS
     reply: Reply | None = None
     because: Because | None = None
     score: float = 0.0
+    hold: str = ""
 
     @property
     def refuses(self) -> bool:

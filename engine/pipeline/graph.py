@@ -23,18 +23,16 @@ from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import rules
-from millrace.engine.policy.expr import Expression, Misfit, compile_condition
+from millrace.engine.policy.expr import NO_LISTS, Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
 from millrace.engine.policy.listing import Lists
-from millrace.engine.policy.rules import Policy, Rule, Weight, Word
-
-_NONE: Lists = {}
+from millrace.engine.policy.rule import Policy, Word
 
 
-def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = _NONE) -> Plan:
+def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = NO_LISTS) -> Plan:
     """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask."""
-    nodes = _Graph(spec).nodes()
-    compiled = rules.load(policy, name, vocabulary(nodes))
+    nodes = _Graph(spec, lists).nodes()
+    compiled = rules.load(policy, name, vocabulary(nodes), lists)
     revision = revision_of(spec.document.text, policy.text)
     words = frozenset(_words(nodes, compiled))
     listed = [entry.name for entry in spec.filters]
@@ -73,7 +71,9 @@ def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     return words
 
 
-_RESERVED = frozenset({source.word for source in SOURCES.values()} | {"score", "not", "and", "or"})
+_RESERVED = frozenset(
+    {source.word for source in SOURCES.values()} | {"score", "lists", "not", "and", "or"}
+)
 _HIDDEN = ("headers", "verdict", "edited", "envelope")
 
 
@@ -86,16 +86,10 @@ def _words(nodes: tuple[Node, ...], policy: Policy) -> Iterator[str]:
     for node in nodes:
         yield from (SOURCES[ask.kind].word for ask in node.contract.sources)
         yield from node.when.names if node.when else ()
-    for weight in filter(_live, policy.weights):
-        yield from weight.add.names | (weight.when.names if weight.when else frozenset())
-    for rule in filter(_live, policy.rules):
-        yield from rule.when.names
-        for part in rule.reply.parts if rule.reply else ():
-            yield from part.names
-
-
-def _live(each: Weight | Rule) -> bool:
-    return each.live
+    for weight in policy.weights:
+        yield from weight.names if weight.live else ()
+    for rule in policy.rules:
+        yield from rule.names if rule.live else ()
 
 
 def _step(
@@ -109,8 +103,8 @@ def _step(
 class _Graph:
     """Finds edges, stages and scopes of one pipeline."""
 
-    def __init__(self, spec: PipelineSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: PipelineSpec, lists: Lists) -> None:
+        self.spec, self.lists = spec, lists
         self.byname = {f.name: f for f in spec.filters}
         self.givers: dict[type, list[str]] = {}
         for entry in spec.filters:
@@ -165,7 +159,7 @@ class _Graph:
             if other.contract.gives is not None and other.name != spec.name:
                 kinds[other.name] = Kind("record", record=other.contract.gives)
         try:
-            return compile_condition(spec.when, kinds)
+            return compile_condition(spec.when, kinds, self.lists)
         except Misfit as misfit:
             path = (*spec.path, "when")
             fault = self.spec.document.fault(

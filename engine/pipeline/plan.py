@@ -13,7 +13,7 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action
 from millrace.engine.pipeline.contract import Contract
 from millrace.engine.policy.expr import Expression
-from millrace.engine.policy.rules import Policy, Rule, Weight
+from millrace.engine.policy.rule import Policy, Rule, Weight
 
 
 class Scope(Enum):
@@ -94,7 +94,7 @@ class Step:
         """A step over these nodes, in an order in which they may run."""
         early = tuple(node for node in nodes if not node.late)
         late = tuple(node for node in nodes if node.late)
-        answers = bool(rules) or any(node.answers for node in nodes)
+        answers = any(rule.stop for rule in rules) or any(node.answers for node in nodes)
         return Step(early, late, weights, rules, answers, _overlap(early))
 
     def __bool__(self) -> bool:

@@ -20,8 +20,8 @@ from millrace.engine.mail.message import Listener
 from millrace.engine.mail.trace import Run, RunState
 from millrace.engine.mail.verdict import PASS, Because, Verdict, strictest
 from millrace.engine.pipeline.plan import Node
-from millrace.engine.policy.judge import Term
-from millrace.engine.policy.rules import DEFAULT_REPLIES
+from millrace.engine.policy.judge import Act, Term, marked
+from millrace.engine.policy.rule import DEFAULT_REPLIES
 
 _log = logging.getLogger("millrace.filters")
 
@@ -35,6 +35,7 @@ class Scope:
     runs: dict[str, Run] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     ruling: Verdict | None = None
+    acts: tuple[Act, ...] = ()
     advice: Verdict = PASS
     failure: Verdict = PASS
 
@@ -46,14 +47,17 @@ class Scope:
             self.runs.copy(),
             self.terms.copy(),
             self.ruling,
+            self.acts,
             self.advice,
             self.failure,
         )
 
     @property
     def verdict(self) -> Verdict:
-        """A rule speaks before advice; a failure that must not be passed over beats both."""
+        """A rule speaks before advice, marks are kept; a failure that counts beats them all."""
         spoken = self.ruling if self.ruling is not None else self.advice
+        if self.acts:
+            spoken = marked(spoken, self.acts)
         return strictest(spoken, self.failure)
 
     @property

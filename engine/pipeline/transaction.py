@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from millrace.engine.errors import Bug
+from millrace.engine.mail.address import Address
 from millrace.engine.mail.author import Author
-from millrace.engine.mail.edits import Edit, Edited, edited
+from millrace.engine.mail.edits import Edit, Edited, edited, readdressed
 from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Listener, Message
@@ -38,6 +39,7 @@ from millrace.engine.pipeline.plan import Node, Plan, Step
 from millrace.engine.pipeline.run import Scope, listeners, run_node, run_waiting_node
 from millrace.engine.policy import judge
 from millrace.engine.policy.decision import Decision, RecipientDecision
+from millrace.engine.policy.judge import Act
 from millrace.engine.ports import Clock
 
 _serial = itertools.count()
@@ -85,6 +87,7 @@ class Transaction:
         self._recipients: list[RecipientDecision] = []
         self._refused: Scope | None = None
         self._own_edits: dict[str, list[Edit]] = {}  # of taken recipients, by filter
+        self._own_acts: list[tuple[Address, tuple[Act, ...]]] = []  # of taken recipients
         self._spent = 0.0
         self._began = 0.0
         self._decided = False
@@ -165,25 +168,28 @@ class Transaction:
         """One recipient; a refusal is of this recipient alone."""
         mail = self._begun()
         if not self._plan.recipient:
-            return self._take(recipient, PASS, {})
+            return self._take(RecipientDecision(recipient, PASS, {}))
         scope = mail.child()
         scope.values["recipient"] = recipient
         verdict = await self._arrive(self._plan.recipient, scope)
         own = {name: fact for name, fact in scope.facts.items() if name not in mail.findings}
+        acts = scope.acts[len(mail.acts) :]
         if verdict.refuses:
             self._refused = scope
-            self._recipients.append(RecipientDecision(recipient, verdict, own))
+            self._recipients.append(RecipientDecision(recipient, verdict, own, acts))
             return verdict
+        if acts:
+            self._own_acts.append((recipient.address, acts))
         for node in self._plan.recipient.nodes:
             mail.runs.setdefault(node.name, scope.runs[node.name])
             if node.name in scope.findings:
                 self._own_edits.setdefault(node.name, []).extend(scope.findings[node.name].edits)
-        return self._take(recipient, verdict, own)
+        return self._take(RecipientDecision(recipient, verdict, own, acts))
 
-    def _take(self, recipient: Recipient, verdict: Verdict, facts: Mapping[str, Any]) -> Verdict:
-        self._taken.append(recipient)
-        self._recipients.append(RecipientDecision(recipient, verdict, facts))
-        return verdict
+    def _take(self, decided: RecipientDecision) -> Verdict:
+        self._taken.append(decided.recipient)
+        self._recipients.append(decided)
+        return decided.verdict
 
     async def headers(self, headers: Headers) -> Verdict:
         """The envelope is complete and the header section is here."""
@@ -298,17 +304,30 @@ class Transaction:
         return self._plan.deadline - self._spent
 
     def _judge(self, step: Step, scope: Scope) -> None:
+        now = self._serving.clock.now()
         if step.weights:
-            scope.terms = [*scope.terms, *judge.terms(step.weights, scope.values)]
+            scope.terms = [*scope.terms, *judge.terms(step.weights, scope.values, now)]
         if scope.ruling is not None or not step.rules:
             return
         scope.values["score"] = judge.score(scope.terms)
-        rule = judge.first_match(step.rules, scope.values)
+        rule, acts = judge.speak(step.rules, scope.values, now)
+        scope.acts += acts
         if rule is not None:
             scope.ruling = judge.verdict(rule, scope.values)
 
     def _edits(self, mail: Scope) -> Iterator[Edit]:
-        """All edits in the order of the file; what each recipient asks for is asked once."""
+        """All edits in the order of the file, then the rules'; each recipient's asked once."""
+        yield from (found := list(self._filter_edits(mail)))
+        yield from self._rule_edits(mail, found)
+
+    def _rule_edits(self, mail: Scope, before: list[Edit]) -> Iterator[Edit]:
+        own = [e for address, acts in self._own_acts for e in judge.edits(acts, [address])]
+        yield from (own := list(dict.fromkeys(own)))
+        envelope = Envelope(self.id, mail.values["sender"], tuple(self._taken))
+        edited_now = readdressed(envelope, [*before, *own])
+        yield from judge.edits(mail.acts, [each.address for each in edited_now.recipients])
+
+    def _filter_edits(self, mail: Scope) -> Iterator[Edit]:
         for node in self._plan.nodes:
             if node.name in mail.findings:
                 yield from mail.findings[node.name].edits
@@ -348,6 +367,7 @@ class Transaction:
             terms=tuple(scope.terms),
             facts=facts,
             edits=self.edits if verdict.action.takes else (),
+            acts=scope.acts,
             runs=tuple(runs.get(n.name) or _not_reached(n) for n in self._plan.nodes),
             size=message.size if isinstance(message, Message) else 0,
             ms=self._spent * 1000,

@@ -19,7 +19,7 @@ from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Session
 from millrace.engine.mail.trace import Run
 from millrace.engine.mail.verdict import Because, Verdict
-from millrace.engine.policy.judge import Term
+from millrace.engine.policy.judge import Act, Term
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,6 +31,7 @@ class RecipientDecision:
     recipient: Recipient
     verdict: Verdict
     facts: Mapping[str, Fact]
+    acts: tuple[Act, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Decision:
     runs: tuple[Run, ...]
     size: int
     ms: float
+    acts: tuple[Act, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """The record as plain data; the keys are a contract with outside programs."""
@@ -61,6 +63,7 @@ class Decision:
             "revision": self.revision,
             "pipeline": self.pipeline,
             **answered(self.verdict),
+            "acts": [_act(act) for act in self.acts],
             "score": {"total": self.total, "terms": [_term(term) for term in self.terms]},
             "facts": _facts(self.facts),
             "edits": [_edit(edit) for edit in self.edits],
@@ -84,12 +87,26 @@ def answered(verdict: Verdict) -> dict[str, Any]:
     return {
         "action": verdict.action.word,
         "reply": str(verdict.reply) if verdict.reply else "",
-        "because": {
-            "rule": because.rule,
-            "why": because.why,
-            "stage": because.stage,
-            "place": because.place,
-        },
+        "hold": verdict.hold,
+        "because": _because(because),
+    }
+
+
+def _because(because: Because) -> dict[str, Any]:
+    return {
+        "rule": because.rule,
+        "why": because.why,
+        "stage": because.stage,
+        "place": because.place,
+    }
+
+
+def _act(act: Act) -> dict[str, Any]:
+    return {
+        **_because(act.because),
+        "action": act.action.word,
+        "headers": [_edit(header) for header in act.headers],
+        "redirect": str(act.redirect) if act.redirect else "",
     }
 
 
@@ -169,4 +186,5 @@ def _recipient(entry: RecipientDecision) -> dict[str, Any]:
         "reply": str(entry.verdict.reply) if entry.verdict.reply else "",
         "rule": entry.verdict.because.rule if entry.verdict.because else "",
         "facts": _facts(entry.facts),
+        "acts": [_act(act) for act in entry.acts],
     }

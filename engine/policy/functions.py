@@ -1,26 +1,34 @@
 """The fixed functions of the condition language.
 
-Each is bound at compile time: constants such as networks are read once, and a wrong
-one is an error at load.  An absent argument gives an absent (or false) answer.
+Each is bound at compile time: constants such as networks and patterns are read once, and
+a wrong one is an error at load.  An absent argument gives an absent (or false) answer.
+
+Fails: binding raises `Unbound` for a constant that cannot be used.
 """
 
 from __future__ import annotations
 
 import ast
-import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from millrace.engine.policy import patterns
+from millrace.engine.policy.closures import Run, Values, held
 from millrace.engine.policy.kinds import NUMBER, TEXT, TRUTH, Kind
+from millrace.engine.policy.networks import Networks
 
-Values = Mapping[str, Any]
-Run = Callable[[Values], Any]
+
+class Unbound(ValueError):
+    """A constant that a function cannot use; `argument` counts from 0, -1 is the whole call."""
+
+    def __init__(self, sentence: str, hint: str = "", argument: int = -1) -> None:
+        super().__init__(sentence)
+        self.sentence, self.hint, self.argument = sentence, hint, argument
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One of the fixed functions: how it is written, what it takes and gives."""
+    """One of the fixed functions: how it is written, what it takes, gives and tells."""
 
     usage: str
     least: int
@@ -28,6 +36,7 @@ class Function:
     takes: tuple[str, ...]
     gives: Kind
     bind: Callable[[list[Run], list[ast.expr]], Run]
+    help: str
 
 
 def _lower(runs: list[Run], arguments: list[ast.expr]) -> Run:
@@ -39,25 +48,26 @@ def _length(runs: list[Run], arguments: list[ast.expr]) -> Run:
 
 
 def _least(runs: list[Run], arguments: list[ast.expr]) -> Run:
-    def run(values: Values) -> float | None:
-        known = [value for each in runs if (value := each(values)) is not None]
-        return min(known) if len(known) == len(runs) else None
-
-    return run
+    return _chosen(min, runs)
 
 
 def _most(runs: list[Run], arguments: list[ast.expr]) -> Run:
+    return _chosen(max, runs)
+
+
+def _chosen(choose: Callable[[list[float]], float], runs: list[Run]) -> Run:
     def run(values: Values) -> float | None:
         known = [value for each in runs if (value := each(values)) is not None]
-        return max(known) if len(known) == len(runs) else None
+        return choose(known) if len(known) == len(runs) else None
 
     return run
 
 
 def _constants(arguments: list[ast.expr], usage: str) -> list[str]:
+    """The texts after the first argument."""
     found = [part.value for part in arguments if isinstance(part, ast.Constant)]
     if len(found) != len(arguments):
-        raise ValueError(f"it is written {usage}")
+        raise Unbound(f"it is written {usage}")
     return [str(value) for value in found]
 
 
@@ -65,38 +75,61 @@ def _under(runs: list[Run], arguments: list[ast.expr]) -> Run:
     domains = [
         d.lower().strip(".") for d in _constants(arguments[1:], "under(NAME, 'example.org')")
     ]
+    for at, domain in enumerate(domains, 1):
+        if not domain or "@" in domain or " " in domain:
+            raise Unbound(f"{domain!r} is no domain", "under(NAME, 'example.org')", at)
     suffixes = tuple("." + domain for domain in domains)
     exact = frozenset(domains)
 
-    def run(values: Values) -> bool:
-        found = runs[0](values)
-        name = found.lower().removesuffix(".") if found is not None else ""
+    def holds(name: str) -> bool:
+        name = name.lower().removesuffix(".")
         return name in exact or name.endswith(suffixes)
 
-    return run
+    return held(holds, runs[0])
 
 
 def _within(runs: list[Run], arguments: list[ast.expr]) -> Run:
     usage = "within(peer.ip, '192.0.2.0/24')"
-    networks = [
-        ipaddress.ip_network(text, strict=False) for text in _constants(arguments[1:], usage)
-    ]
-
-    def run(values: Values) -> bool:
+    texts = _constants(arguments[1:], usage)
+    for at, text in enumerate(texts, 1):
         try:
-            address = ipaddress.ip_address(runs[0](values) or "")
-        except ValueError:  # absent, or no address: a HELO name may be either
-            return False
-        return any(address.version == net.version and address in net for net in networks)
+            Networks([text])
+        except ValueError as error:
+            raise Unbound(str(error), usage, at) from None
+    return held(Networks(texts).holds, runs[0])
 
-    return run
+
+def _matches(runs: list[Run], arguments: list[ast.expr]) -> Run:
+    (pattern,) = _constants(arguments[1:], "matches(TEXT, 'regular expression')")
+    try:
+        return held(patterns.search(pattern), runs[0])
+    except patterns.Missing as missing:
+        raise Unbound(str(missing), f"Install it: {patterns.INSTALL}") from None
+    except patterns.Unreadable as unreadable:
+        hint = "The syntax: https://github.com/google/re2/wiki/Syntax"
+        raise Unbound(str(unreadable), hint, 1) from None
 
 
 FUNCTIONS: dict[str, Function] = {
-    "lower": Function("lower(TEXT)", 1, 1, ("text", "choice"), TEXT, _lower),
-    "len": Function("len(TEXT or LIST)", 1, 1, ("text", "choice", "list"), NUMBER, _length),
-    "min": Function("min(NUMBER, NUMBER, …)", 2, 8, ("number",), NUMBER, _least),
-    "max": Function("max(NUMBER, NUMBER, …)", 2, 8, ("number",), NUMBER, _most),
-    "under": Function("under(NAME, 'example.org', …)", 2, 64, ("text",), TRUTH, _under),
-    "within": Function("within(peer.ip, '192.0.2.0/24', …)", 2, 64, ("text",), TRUTH, _within),
-}
+    "lower": Function(
+        "lower(TEXT)", 1, 1, ("text", "choice"), TEXT, _lower, "the text in small letters"
+    ),
+    "len": Function(
+        "len(TEXT or LIST)", 1, 1, ("text", "choice", "list"), NUMBER, _length,
+        "how many characters, or entries",
+    ),
+    "min": Function("min(NUMBER, NUMBER, …)", 2, 8, ("number",), NUMBER, _least, "the least"),
+    "max": Function("max(NUMBER, NUMBER, …)", 2, 8, ("number",), NUMBER, _most, "the greatest"),
+    "under": Function(
+        "under(NAME, 'example.org', …)", 2, 64, ("text",), TRUTH, _under,
+        "whether a name is one of the domains, or below one",
+    ),
+    "within": Function(
+        "within(peer.ip, '192.0.2.0/24', …)", 2, 64, ("text",), TRUTH, _within,
+        "whether an address is in one of the networks",
+    ),
+    "matches": Function(
+        "matches(TEXT, 'regular expression')", 2, 2, ("text", "choice"), TRUTH, _matches,
+        "whether the pattern (of RE2) is found anywhere in the text",
+    ),
+}  # fmt: skip

@@ -1,6 +1,7 @@
 """The types of the condition language, read from the facts' own annotations.
 
-text, number, truth, choice (one of fixed words), list, record (a fact or a source).
+text, number (plain, or in octets or seconds), truth, choice (one of fixed words), list,
+record (a fact or a source), listing (a named list).
 """
 
 from __future__ import annotations
@@ -12,27 +13,48 @@ from collections.abc import Hashable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from millrace.engine.options import Octets, Seconds
+from millrace.engine.policy.listing import ListKind
+from millrace.engine.policy.syntax import Unit
 
-Word = Literal["text", "number", "truth", "choice", "list", "record"]
+Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
-    """One type; `choices` of a choice, `item` of a list, `record` is the class of a record."""
+    """One type; `choices` of a choice, `item` of a list, `record` is the class of a record.
+
+    `unit` is that of a number, `holds` what a named list holds.
+    """
 
     word: Word
     choices: tuple[str, ...] = ()
     item: Kind | None = None
     record: type | None = None
+    unit: Unit = ""
+    holds: ListKind | None = None
 
     @property
     def texty(self) -> bool:
         """Whether its values are strings."""
         return self.word in ("text", "choice")
 
+    @property
+    def mailbox(self) -> bool:
+        """Whether it is a record that names one address: a sender, a recipient, an author."""
+        return self.record is not None and {"local", "domain"} <= fields_of(self.record).keys()
+
+    @property
+    def shown(self) -> str:
+        """What it is, in words."""
+        if self.word == "listing":
+            return "a named list"
+        return {"octets": "a size", "seconds": "a time"}.get(self.unit, self.word)
+
 
 TEXT = Kind("text")
 NUMBER = Kind("number")
+OCTETS = Kind("number", unit="octets")
+SECONDS = Kind("number", unit="seconds")
 TRUTH = Kind("truth")
 
 _SIMPLE: dict[Any, Kind] = {
@@ -40,8 +62,8 @@ _SIMPLE: dict[Any, Kind] = {
     bool: TRUTH,
     int: NUMBER,
     float: NUMBER,
-    Seconds: NUMBER,
-    Octets: NUMBER,
+    Seconds: SECONDS,
+    Octets: OCTETS,
 }
 
 

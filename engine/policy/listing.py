@@ -1,9 +1,9 @@
-"""Named lists, as conditions see them: a value is held, a key has a value.
+"""Named lists as conditions see them: `from.domain in lists.partners`.
 
-A list is alive: what it holds may change between two mails, and a condition asks it anew
-each time.
+A list is alive: what it holds may change while conditions ask it, which is how a file
+of a million names changes without a new plan.
 
-Fails: never; a list that cannot be read is refused before a condition meets it.
+Fails: never; what cannot be read any more is as it was read last.
 """
 
 from __future__ import annotations
@@ -18,17 +18,13 @@ class Listing(Protocol):
     """One named list, alive: what it holds may change while conditions ask it."""
 
     @property
-    def name(self) -> str:
-        """As conditions write it: `lists.NAME`."""
-        ...
+    def name(self) -> str: ...
 
     @property
-    def kind(self) -> ListKind:
-        """What its entries are."""
-        ...
+    def kind(self) -> ListKind: ...
 
     def holds(self, value: str) -> bool:
-        """Whether the value is held; never raises, and expired entries are not held."""
+        """Whether the value is in it now; expired entries are not held."""
         ...
 
     def value(self, key: str) -> str | None:
@@ -36,4 +32,4 @@ class Listing(Protocol):
         ...
 
 
-Lists = Mapping[str, Listing]  # by name
+Lists = Mapping[str, Listing]

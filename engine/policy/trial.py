@@ -22,11 +22,11 @@ from typing import Any
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.stage import Stage
-from millrace.engine.mail.verdict import ACTIONS, Action
+from millrace.engine.mail.verdict import ACTIONS, PASS, Action
 from millrace.engine.policy import judge
-from millrace.engine.policy.judge import Term
+from millrace.engine.policy.judge import Act, Term
 from millrace.engine.policy.kinds import Kind, Word, fields_of
-from millrace.engine.policy.rules import Policy, Rule, Vocabulary
+from millrace.engine.policy.rule import Policy, Rule, Vocabulary
 
 _WANTED: dict[str, Word] = {"name": "text", "given": "record", "rule": "text", "score": "number"}
 _TYPES: dict[Word, tuple[type, ...]] = {
@@ -179,14 +179,17 @@ def try_case(policy: Policy, case: Case) -> Outcome:
     """Judge one case, stage by stage."""
     values = dict(case.given)
     terms: list[Term] = []
-    rule = None
+    rule: Rule | None = None
+    acts: list[Act] = []
     for stage in Stage:
         terms += judge.terms(tuple(w for w in policy.weights if w.stage == stage), values)
         values["score"] = judge.score(terms)
         here = tuple(r for r in sorted(policy.rules, key=_of_mail) if r.stage == stage)
-        rule = rule or judge.first_match(here, values)
-    action = rule.then if rule else Action.PASS
-    name = rule.name if rule else ""
+        if rule is None:
+            rule, more = judge.speak(here, values)
+            acts += more
+    spoken = judge.marked(judge.verdict(rule, values) if rule else PASS, acts)
+    action, name = spoken.action, spoken.because.rule if spoken.because else ""
     return Outcome(case, action, name, tuple(terms), _problem(case, action, name, terms))
 
 

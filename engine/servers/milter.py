@@ -314,7 +314,8 @@ def _quarantine(verdict: Verdict) -> Sequence[wire.Message]:
     if verdict.action is not Action.QUARANTINE:
         return ()
     because = verdict.because
-    return (wire.Quarantine(f"{because.rule}: {because.why}" if because else "policy"),)
+    told = f"{because.rule}: {because.why}" if because else "policy"
+    return (wire.Quarantine(verdict.hold or told),)
 
 
 def _peer(event: wire.Connect) -> Peer:

@@ -229,8 +229,8 @@ class Conversation:
         hop, held = self._house.hop, self._house.quarantine
         fields = [self._received()]
         if verdict.action is Action.QUARANTINE:
-            rule = verdict.because.rule if verdict.because else ""
-            fields += [] if held else [field_of("X-Millrace-Quarantine", rule)]
+            reason = verdict.hold or (verdict.because.rule if verdict.because else "")
+            fields += [] if held else [field_of("X-Millrace-Quarantine", reason)]
             hop = held or hop
         return await self._deliver(hop, mail, fields) or taken
 

@@ -65,7 +65,7 @@ class Metrics:
         )
         self._rules = Counter(
             "millrace_rules",
-            "Rules that decided a mail",
+            "Rules that decided a mail, or marked it",
             ("pipeline", "rule"),
             registry=self.registry,
         )
@@ -108,8 +108,11 @@ class Metrics:
     def decided(self, decision: Decision) -> None:
         """Count one mail."""
         self._of_mail(decision.pipeline, decision.verdict.action.word).inc()
+        spoke = {act.because.rule for act in decision.acts}
         if decision.verdict.because is not None:
-            self._of_rule(decision.pipeline, decision.verdict.because.rule).inc()
+            spoke.add(decision.verdict.because.rule)
+        for rule in spoke:
+            self._of_rule(decision.pipeline, rule).inc()
         self._of_pipeline(decision.pipeline).observe(decision.ms / 1000)
         self._results.count(decision.facts)
         for run in decision.runs:

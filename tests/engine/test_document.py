@@ -84,9 +84,20 @@ def test_fault_inside_a_text_points_at_the_character(quote):
     assert str(fault) == f"f.toml:1:12  no\n      when = {quote}abc{quote}\n               ^^"
 
 
-def test_fault_inside_a_text_of_several_lines_points_at_its_key():
-    document = Document('when = """\nabc"""', "f.toml")
-    assert str(document.fault(("when",), "no", offset=2).place) == "f.toml:1:1"
+def test_fault_inside_a_text_of_several_lines_has_its_own_line_and_caret():
+    document = Document('when = """\n  a and\n  bcd"""', "f.toml")
+    fault = document.fault(("when",), "no", offset=10, width=3)
+    assert str(fault) == 'f.toml:3:3  no\n      bcd"""\n      ^^^'
+
+
+def test_caret_ends_with_its_line():
+    document = Document('when = """\nabc\nd"""', "f.toml")
+    assert document.fault(("when",), "no", offset=1, width=9).width == 2
+
+
+def test_escapes_before_a_fault_are_counted():
+    document = Document('when = "\\"a\\" b"', "f.toml")
+    assert str(document.fault(("when",), "no", offset=4).place) == "f.toml:1:15"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from typing import Literal
 
 import pytest
 from fakes import plan_of, uses
+from listed import lists
 
+from millrace.engine.document import Document
 from millrace.engine.errors import Misconfigured
 from millrace.engine.mail.author import Author
 from millrace.engine.mail.edits import Edited
@@ -16,6 +18,8 @@ from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Peer
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Verdict
+from millrace.engine.pipeline import spec
+from millrace.engine.pipeline.graph import compile_plan
 from millrace.engine.pipeline.plan import Gathered, Given, Plan, Scope
 from millrace.engine.ports import Dns
 
@@ -336,3 +340,14 @@ def test_unused_envelope_asks_keep_their_word():
             return Listed()
 
     assert plan_of(uses("it"), it=AskEnvelope).wants("envelope")
+
+
+def test_when_of_a_filter_may_ask_a_named_list():
+    known = lists(offices=("networks", {"192.0.2.1": ""}))
+    text = '[[filter]]\nuse = "spf"\nwhen = "peer.ip not in lists.offices"'
+    plan = compile_plan(
+        spec.load(Document(text, "p.toml"), "p"), Document("", "l.toml"), "l", known
+    )
+    (node,) = plan.nodes
+    assert node.when is not None
+    assert node.when.lists == {"offices"}

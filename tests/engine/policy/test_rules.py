@@ -1,9 +1,11 @@
 """A policy is read strictly; what it names fixes when it is judged."""
 
+import datetime
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from listed import lists
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Misconfigured
@@ -112,11 +114,11 @@ def test_score_is_known_with_the_last_weight():
         (weight(add="true"), "law.toml:3:7", "add wants a number, this is truth"),
         (weight(add='"early.text"'), "law.toml:3:8", "add wants a number, this is text"),
         (weight(when='"early.size"'), "law.toml:4:9", "is number, not a condition"),
-        (weight(when='"own"'), "law.toml:1:1",
+        (weight(when='"own"'), "law.toml:4:9",
          "a weight cannot name what differs between recipients"),
-        (rule(when='"own and late"'), "law.toml:1:1",
+        (rule(when='"own and late"'), "law.toml:3:17",
          "'own' is known for one recipient, 'late' only for the whole mail later"),
-        (rule(when='"after"'), "law.toml:1:1", "names 'after', which is measured after judgement"),
+        (rule(when='"after"'), "law.toml:3:9", "names 'after', which is measured after judgement"),
         (rule(when='"own"', then='"tag"'), "law.toml:4:1",
          "'tag' takes a whole mail, but the rule names one recipient's facts"),
         (rule(reply="5"), "law.toml:5:9", "reply is a text in quotes"),
@@ -130,8 +132,44 @@ def test_score_is_known_with_the_last_weight():
         (rule(then='"pass"', reply='"550 x"'), "law.toml:5:1", "'pass' gives no reply"),
         (rule(reply='"550 5.7.1 {erly.text}"'), "law.toml:5:21", "nothing here is called 'erly'"),
         (rule(reply='"550 5.7.1 {early}"'), "law.toml:5:21", "is a whole fact, not a text"),
-        (rule() + rule(), "law.toml:5:1", 'two of rule are called "r"'),
-        (weight() + weight(), "law.toml:4:1", 'two of weight are called "w"'),
+        (rule() + rule(), "law.toml:5:1", 'two rules are called "r"'),
+        (weight() + weight(), "law.toml:4:1", 'two weights are called "w"'),
+        (rule(reply='"550 5.7.1 {early.text"'), "law.toml:5:20", "'{' without its '}'"),
+        (rule(reply='"550 5.7.1 early}"'), "law.toml:5:25", "'}' without its '{'"),
+        (rule(stop='"no"'), "law.toml:5:9", "stop is true or false, without quotes"),
+        (rule(stop="false"), "law.toml:5:1",
+         "'reject' ends the judging, but stop = false lets it go on"),
+        ("[[rule]]\nname = 'r'\nwhen = 'early'\nstop = false", "law.toml:1:1",
+         "the rule does nothing: it neither decides, nor marks, nor adds"),
+        (rule(expires='"2027-01-31"'), "law.toml:5:12", "expires is a date"),
+        (rule(expires="2027-01-31T10:00:00Z"), "law.toml:5:11", "expires is a date"),
+        (rule(owner="5"), "law.toml:5:9", "owner is a text in quotes"),
+        (rule(note="5"), "law.toml:5:8", "note is a text in quotes"),
+        (weight(expires="5"), "law.toml:4:11", "expires is a date"),
+        (rule(quarantine='"x"'), "law.toml:5:1", "'reject' holds no mail"),
+        (rule(then='"quarantine"', quarantine='"{erly}"'), "law.toml:5:16",
+         "nothing here is called 'erly'"),
+        (rule(redirect='"a@b.example"'), "law.toml:5:1",
+         "'reject' takes no mail that could go elsewhere"),
+        (rule(then='"pass"', redirect='"nobody"'), "law.toml:5:13", "'nobody' is no address"),
+        (rule(then='"pass"', redirect='"<>"'), "law.toml:5:13", "'<>' is no address"),
+        (rule(then='"pass"', redirect='"{early.text}@b.example"'), "law.toml:5:13",
+         "'{early.text}@b.example' is no address"),
+        (rule(then='"pass"', redirect='"a@b@c"'), "law.toml:5:13",
+         "the domain holds a character that no domain has"),
+        (rule(then='"pass"', add_header='"X"'), "law.toml:5:1", "add_header is a table"),
+        (rule(then='"pass"', add_header='{ "X Y" = "x" }'), "law.toml:5:16",
+         "'X Y' is no name of a header field"),
+        (rule(then='"pass"', add_header='{ Subject = "x" }'), "law.toml:5:16",
+         "a mail has its own 'Subject', and a second one would mislead"),
+        (rule(then='"pass"', add_header='{ X-A = 5 }'), "law.toml:5:22",
+         "a header field is a text in quotes"),
+        (rule(then='"pass"', add_header='{ X-A = "é" }'), "law.toml:5:23",
+         "a header field is one line of plain ASCII, at most 900 characters"),
+        (rule(then='"pass"', add_header='{ X-A = "{early}" }'), "law.toml:5:24",
+         "is a whole fact, not a text"),
+        (rule(then='"pass"', add_header='{ X-A = "{late.txt}" }'), "law.toml:5:24",
+         "'late' has no field 'txt'"),
     ],
 )  # fmt: skip
 def test_each_fault_has_its_place_and_sentence(text, place, sentence):
@@ -169,3 +207,50 @@ def test_rules_and_weights_keep_what_was_written():
     assert (policy.name, policy.title) == ("law", "Law")
     assert (policy.rules[0].then, policy.rules[0].why) == (Action.REJECT, "so")
     assert (policy.weights[0].why, policy.weights[0].stage) == ("because", Stage.HELO)
+
+
+def test_rule_may_ask_a_named_list():
+    known = lists(partners=("domains", {"good.example": ""}))
+    text = rule(when='"early.text in lists.partners"')
+    (found,) = rules.load(Document(text, "law.toml"), "law", WORDS, known).rules
+    assert found.when.lists == {"partners"}
+    assert found.when.run({"early": Early(text="good.example")}) is True
+
+
+def test_fault_in_a_condition_of_many_lines_has_its_own_place():
+    text = rule(when='"""\n  early\n  and late.resul == \'good\'\n"""')
+    with pytest.raises(Misconfigured) as caught:
+        loaded(text)
+    assert str(caught.value.faults[0]) == (
+        "law.toml:5:7  'late' has no field 'resul'\n"
+        "      and late.resul == 'good'\n"
+        "          ^^^^^^^^^^\n"
+        "    one of: result size text\n"
+        "    did you mean 'result'?"
+    )
+
+
+def test_what_a_rule_writes_delays_it_too():
+    header = rule(then='"pass"', add_header='{ X-A = "{late.text}" }')
+    held = rule(then='"quarantine"', quarantine='"{late.text}"')
+    assert [loaded(text).rules[0].stage for text in (header, held)] == [Stage.BODY] * 2
+
+
+def test_keys_for_people_are_kept():
+    text = rule(owner='"ops"', note='"why not"', expires="2027-01-31", stop="true")
+    (found,) = loaded(text).rules
+    assert (found.owner, found.note, found.stop) == ("ops", "why not", True)
+    assert found.expires == datetime.date(2027, 1, 31)
+    (found,) = loaded(weight(owner='"ops"', note='"n"', expires="2027-01-31")).weights
+    assert (found.owner, found.note, found.expires) == ("ops", "n", datetime.date(2027, 1, 31))
+
+
+def test_rule_that_only_adds_needs_no_action():
+    text = "[[rule]]\nname = 'r'\nwhen = 'early'\nstop = false\nadd_header = { X-A = 'x' }"
+    (found,) = loaded(text).rules
+    assert (found.then, found.stop, found.acts) == (Action.PASS, False, True)
+
+
+def test_redirect_is_an_address():
+    (found,) = loaded(rule(then='"tag"', redirect='"Abuse@Example.ORG"')).rules
+    assert str(found.redirect) == "Abuse@example.org"

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from fakes import ManualClock, plan_of, uses
 
+from millrace.engine.mail.address import Address
+from millrace.engine.mail.edits import AddHeader, AddRecipient, RemoveRecipient
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Listener, Message
@@ -19,10 +21,12 @@ from millrace.engine.servers.milter import Bounds, MilterFrontEnd
 from millrace.engine.wire import milter as wire
 
 
-def talk(*events: wire.Event) -> tuple[list[Sequence[wire.Message]], list[Decision]]:
+def talk(
+    *events: wire.Event, policy: str = ""
+) -> tuple[list[Sequence[wire.Message]], list[Decision]]:
     """The answers to some events at a door for mails of 100 octets, and the records."""
     records: list[Decision] = []
-    serving = Serving(plan_of(""), dict, ManualClock(), records.append)
+    serving = Serving(plan_of("", policy), dict, ManualClock(), records.append)
     front = MilterFrontEnd(serving, "x", Bounds(message=100))
 
     async def go() -> list[Sequence[wire.Message]]:
@@ -92,3 +96,26 @@ def test_a_large_body_is_heard_while_the_mta_sends_it() -> None:
     asyncio.run(go())
     wish = BodyHashing("simple", "sha256", 1)
     assert Listen.bodies == [hash_body([b"x" * 360_000], [wish])]
+
+
+ACTS = """
+[[rule]]
+name = "look"
+when = "message"
+then = "quarantine"
+quarantine = "phishing {message.size}"
+redirect = "team@c.example"
+add_header = { X-Team = "for {sender.local}" }
+"""
+
+
+def test_rule_says_why_mail_is_held_where_it_goes_and_what_is_added() -> None:
+    head = (wire.Header(b"Subject", b" a"), wire.EndOfHeaders())
+    answers, _ = talk(*ENVELOPE, *head, wire.EndOfMessage(), policy=ACTS)
+    assert answers[-1] == (
+        AddHeader("X-Team", "for a"),
+        AddRecipient(Address("team", "c.example")),
+        RemoveRecipient(Address("ann", "c.example")),
+        wire.Quarantine("phishing 14"),
+        wire.Answer.ACCEPT,
+    )

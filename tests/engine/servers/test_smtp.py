@@ -89,12 +89,12 @@ class AtLast:
         return Nothing()
 
 
-def plan(names=tuple(FILTERS)):
+def plan(names=tuple(FILTERS), policy=""):
     text = "".join(f'[[filter]]\nuse = "{name}"\n' for name in names)
     pipeline = spec.load(
         Document(text, "test.toml"), "test", (FILTERS | {"at_last": AtLast}).__getitem__
     )
-    return compile_plan(pipeline, Document("", "policy.toml"), "policy")
+    return compile_plan(pipeline, Document(policy, "policy.toml"), "policy")
 
 
 @dataclass
@@ -280,6 +280,27 @@ def test_quarantined_mail_goes_to_its_own_hop_or_is_marked():
     peering = Peering()
     peering.mail(text=b"Subject: hold\r\n\r\n")
     assert b"\r\nX-Millrace-Quarantine: at_body\r\n" in peering.hop.mails[0][1]
+
+
+def test_rule_says_why_mail_is_held_where_it_goes_and_what_is_added():
+    peering = Peering()
+    peering.serving.plan = plan(
+        (),
+        """
+[[rule]]
+name = "look"
+when = "message"
+then = "quarantine"
+quarantine = "phishing {message.size}"
+redirect = "team@b.example"
+add_header = { X-Team = "for {sender.local}" }
+""",
+    )
+    peering.mail(to=["bob@b.example", "ben@b.example"])
+    ((envelope, mail),) = peering.hop.mails
+    assert [str(r) for r in envelope.recipients] == ["team@b.example"]
+    assert b"\r\nX-Millrace-Quarantine: phishing 14\r\n" in mail
+    assert b"\r\nX-Team: for ann\r\n" in mail
 
 
 def test_mail_in_circles_is_refused():

@@ -1,0 +1,11 @@
+"""Amounts with a unit: times in seconds, sizes in octets.
+
+Plain numbers with a name for their unit, so that a field says what it counts in.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+Seconds = NewType("Seconds", float)
+Octets = NewType("Octets", int)

@@ -1,0 +1,143 @@
+"""Do the two sides of an operator fit?  Kinds, units and choices, at load.
+
+Fails: each function raises `Misfit` at the node that does not fit.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import NamedTuple
+
+from millrace.engine.document import meant
+from millrace.engine.policy.kinds import TEXT, TRUTH, Kind, Word, fields_of
+from millrace.engine.policy.syntax import Misfit, Parsed, Unit
+
+_HOLDS = {
+    "domains": "domains",
+    "addresses": "addresses",
+    "networks": "networks",
+    "patterns": "patterns",
+    "map": "keys",
+}
+
+
+class Term(NamedTuple):
+    """One side: where it stands, and what it is."""
+
+    node: ast.expr
+    kind: Kind
+
+
+def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
+    """Refuse what can never hold, or compares things of two kinds."""
+    if isinstance(op, (ast.Is, ast.IsNot)):
+        raise parsed.misfit(left.node, "'is' is not of this language", "Write == or !=.")
+    if isinstance(op, (ast.In, ast.NotIn)):
+        if right.kind.word not in ("list", "text"):
+            hint = "Write == to compare with one value." if right.kind.word != "record" else ""
+            raise parsed.misfit(right.node, "after 'in' comes a list or a text", hint)
+        _possible(parsed, left, right.node)
+        _same(parsed, right.node, left, Term(right.node, right.kind.item or TEXT))
+    elif isinstance(op, (ast.Eq, ast.NotEq)):
+        _possible(parsed, left, right.node)
+        _possible(parsed, right, left.node)
+        _same(parsed, right.node, left, right)
+    else:
+        number(parsed, left)
+        number(parsed, right)
+        units(parsed, left, right)
+
+
+def number(parsed: Parsed, term: Term) -> None:
+    """Refuse what is no number."""
+    if term.kind.word != "number":
+        shown = parsed.shown(term.node)
+        raise parsed.misfit(term.node, f"'{shown}' is {term.kind.shown}, not a number")
+
+
+def units(parsed: Parsed, left: Term, right: Term) -> None:
+    """Refuse two numbers of two units; a plain constant goes with each unit."""
+    if left.kind.unit == right.kind.unit:
+        return
+    for amount, other in ((right, left), (left, right)):
+        if amount.kind.unit and not _constant(other.node):
+            sentence = f"{parsed.shown(other.node)} {_COUNTS[other.kind.unit]}; "
+            sentence += f"'{parsed.shown(amount.node)}' is {amount.kind.shown}"
+            raise parsed.misfit(amount.node, sentence, _AMOUNTS[other.kind.unit])
+
+
+def decides(parsed: Parsed, term: Term) -> None:
+    """Refuse a part of and, or, not that holds whatever the mail is."""
+    node, kind = term
+    if kind.word in ("choice", "listing") or (
+        isinstance(node, ast.Constant) and kind.word != TRUTH.word
+    ):
+        sentence = f"'{parsed.shown(node)}' is {kind.shown}, not a condition"
+        hint = "Compare it: a == 'x' or a == 'y', a in ['x', 'y']."
+        if kind.word == "listing":
+            hint = f"Write NAME in {parsed.shown(node)}."
+        raise parsed.misfit(node, sentence, hint)
+
+
+def entry(parsed: Parsed, listing: ast.expr, held: Kind, asked: Term) -> None:
+    """Refuse what a named list can never hold."""
+    if asked.kind.texty or (asked.kind.mailbox and held.holds not in ("domains", "networks")):
+        return
+    shown = parsed.shown(asked.node)
+    what = "a whole fact" if asked.kind.word == "record" else asked.kind.shown
+    wanted = {"networks": "ip", "domains": "domain"}.get(str(held.holds), "")
+    known = fields_of(asked.kind.record) if asked.kind.record else {}
+    hint = f"Write {shown}.{wanted}." if wanted in known else "Ask for a text such as from.domain."
+    sentence = f"{parsed.shown(listing)} holds {_HOLDS[str(held.holds)]}; '{shown}' is {what}"
+    raise parsed.misfit(asked.node, sentence, hint)
+
+
+def _possible(parsed: Parsed, term: Term, other: ast.expr) -> None:
+    """Refuse a comparison of a choice with a word that it can never be."""
+    if term.kind.word != "choice":
+        return
+    entries = other.elts if isinstance(other, (ast.List, ast.Tuple)) else [other]
+    for each in entries:
+        if isinstance(each, ast.Constant) and each.value not in term.kind.choices:
+            sentence = f"{parsed.shown(term.node)} can never be {each.value!r}"
+            raise parsed.misfit(each, sentence, meant(str(each.value), term.kind.choices))
+
+
+def _same(parsed: Parsed, node: ast.expr, left: Term, right: Term) -> None:
+    if left.kind.word != right.kind.word and not (left.kind.texty and right.kind.texty):
+        raise _unlike(parsed, node, left, right)
+    if left.kind.word == "record":
+        raise parsed.misfit(node, "compares a whole fact", "Name one of its fields.")
+    if left.kind.word in ("list", "listing"):
+        raise parsed.misfit(node, "compares whole lists", "Write 'x' in LIST.")
+    if left.kind.word == "number":
+        units(parsed, left, right)
+
+
+def _unlike(parsed: Parsed, node: ast.expr, left: Term, right: Term) -> Misfit:
+    words: set[Word] = {left.kind.word, right.kind.word}
+    hint = ""
+    if words <= {"number", "text", "choice"}:
+        hint = "A number stands without quotes, a text in quotes."
+    elif "record" in words:
+        hint = "Name one of its fields."
+    elif "listing" in words:
+        hint = "Write NAME in lists.NAME."
+    sentence = f"compares {left.kind.shown} with {right.kind.shown}"
+    return parsed.misfit(node, sentence, hint)
+
+
+def _constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant)
+
+
+_COUNTS: dict[Unit, str] = {
+    "octets": "is octets",
+    "seconds": "is seconds",
+    "": "is a plain number",
+}
+_AMOUNTS: dict[Unit, str] = {
+    "octets": "Write a size such as 25MiB.",
+    "seconds": "Write a time such as 5m.",
+    "": "Write it without a unit.",
+}

@@ -1,0 +1,66 @@
+"""Which networks is an address in?  Read once, asked by whole numbers.
+
+An IPv4-mapped address is the IPv4 one, and a zone is dropped, as for the peer itself.
+
+Fails: `Networks` raises ValueError for a text that is no network; `holds` never.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Iterable
+
+_LIKELY = re.compile(r"[0-9A-Fa-f:.]+/\d{1,3}")
+
+
+class Networks:
+    """Some networks of both families; a bare address is a network of one."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        by_length: dict[tuple[int, int], set[int]] = {}  # family and host bits
+        for text in texts:
+            try:
+                found = ipaddress.ip_network(text.strip(), strict=False)
+            except ValueError:
+                raise ValueError(f"{text!r} is no network") from None
+            bits = found.max_prefixlen - found.prefixlen
+            by_length.setdefault((found.version, bits), set()).add(
+                int(found.network_address) >> bits
+            )
+        self._by_length = tuple((*key, frozenset(heads)) for key, heads in by_length.items())
+
+    def holds(self, address: str) -> bool:
+        """Whether the address is in one of them; what is no address is in none."""
+        version, number = _number(address)
+        for family, bits, heads in self._by_length:
+            if family == version and number >> bits in heads:
+                return True
+        return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(text: str) -> tuple[int, int]:
+    """Family and whole number; family 0 for what is no address."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return 0, 0
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.version, int(mapped)
+
+
+def likely(text: str) -> bool:
+    """Whether somebody meant a network: `192.0.2.0/24`."""
+    return _LIKELY.fullmatch(text) is not None
+
+
+def canonical(text: str) -> str | None:
+    """An address as the wire gives it; None for what is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
