@@ -12,15 +12,16 @@ from typing import Any
 
 from millrace.engine.lists.entries import Unfit, read
 from millrace.engine.pipeline.difference import pipelines
-from millrace.engine.policy.difference import Change, Table, policies
+from millrace.engine.policy.difference import Change, Table, overlays, policies
 from millrace.engine.store.history import KeptList, Snapshot
 
 _SHOWN = 5  # entries of a list that are named
 _COMPARE: Mapping[str, Callable[[Table, Table], Iterator[Change]]] = {
     "pipelines": pipelines,
     "policies": policies,
+    "overlays": overlays,
 }
-_SINGULAR = {"pipelines": "pipeline", "policies": "policy"}
+_SINGULAR = {"pipelines": "pipeline", "policies": "policy", "overlays": "overlay"}
 
 
 @dataclass(frozen=True, slots=True)

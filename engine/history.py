@@ -23,6 +23,7 @@ from millrace.engine.errors import Misconfigured
 from millrace.engine.lists.shelf import LivingList
 from millrace.engine.pipeline.graph import revision_of
 from millrace.engine.pipeline.plan import Plan
+from millrace.engine.policy.overlay import policy_of
 from millrace.engine.settings import Settings
 from millrace.engine.store.commit import commit_of
 from millrace.engine.store.history import LIST_MAX, History, How, KeptList, Rollback, Snapshot
@@ -79,6 +80,8 @@ def sources(settings: Settings, names: Iterable[str]) -> dict[str, str]:
             found[f"pipelines/{name}"] = document.text
             policy = str(document.data.get("policy", "default"))
             found[f"policies/{policy}"] = plans.document(settings, "policies", policy).text
+            for overlay, read in plans.overlays(settings, policy).items():
+                found[f"overlays/{overlay}"] = read.text
         except Misconfigured:
             continue
     return found
@@ -102,14 +105,21 @@ def snapshot(settings: Settings, names: Iterable[str]) -> Snapshot:
     """What the files of now make, or would make if they were good."""
     names = tuple(names)
     texts = sources(settings, names)
-    revisions = {}
-    for name in names:
-        pipeline = texts.get(f"pipelines/{name}", "")
-        policy = str(Document(pipeline, name).data.get("policy", "default")) if pipeline else ""
-        revisions[name] = revision_of(pipeline, texts.get(f"policies/{policy}", ""))
+    revisions = {name: _revision(name, texts) for name in names}
     lists = plans.list_shelf(settings).lists
     kept = {name: _kept(each) for name, each in sorted(lists.items()) if each.in_force}
     return Snapshot(whole(revisions), revisions, texts, kept)
+
+
+def _revision(pipeline: str, texts: Mapping[str, str]) -> str:
+    text = texts.get(f"pipelines/{pipeline}", "")
+    policy = str(Document(text, pipeline).data.get("policy", "default"))
+    over = [
+        each
+        for name, each in sorted(texts.items())
+        if name.startswith("overlays/") and policy_of(Document(each, name)) == policy
+    ]
+    return revision_of(text, texts.get(f"policies/{policy}", ""), *over)
 
 
 def _kept(each: LivingList) -> KeptList:

@@ -12,16 +12,19 @@ import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from millrace.engine.document import Document, meant
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.lists.shelf import Shelf, shelf
 from millrace.engine.pipeline import spec
-from millrace.engine.pipeline.graph import compile_plan, vocabulary
+from millrace.engine.pipeline.graph import compile_plan, read_policy, vocabulary
 from millrace.engine.pipeline.plan import Node, Plan
 from millrace.engine.pipeline.spec import PipelineSpec
 from millrace.engine.policy import trial
 from millrace.engine.policy.listing import Lists
+from millrace.engine.policy.overlay import Overlay, policy_of
+from millrace.engine.policy.rule import Policy
 from millrace.engine.policy.trial import Outcome
 from millrace.engine.settings import Settings
 from millrace.engine.store.history import file_name
@@ -82,7 +85,37 @@ def load_plan(settings: Settings, pipeline: str, policy: str = "") -> Plan:
     """The plan of a pipeline; `policy` puts another one in place of its own."""
     wired = load_spec(settings, pipeline)
     name = policy or wired.policy
-    return compile_plan(wired, document(settings, "policies", name), name, lists(settings))
+    read = document(settings, "policies", name)
+    return compile_plan(wired, read, name, lists(settings), overlays(settings, name))
+
+
+def overlays(settings: Settings, policy: str) -> dict[str, Document]:
+    """What lies over a policy: the files of `policies/overlays` that name it, in order."""
+    folder = settings.at(settings.policies) / "overlays"
+    if settings.snapshot is not None:
+        folder = settings.snapshot / "overlays"
+    found = {}
+    for path in folder.glob("*.toml"):
+        read = Document.load(path)
+        known = names(settings, "policies")
+        wanted = policy_of(read)
+        if wanted == policy:
+            found[unquote(path.name.removesuffix(".toml"))] = read
+        elif wanted not in known:
+            fault = read.fault(("policy",), f"there is no policy '{wanted}'", meant(wanted, known))
+            raise Misconfigured(fault)
+    return dict(sorted(found.items()))
+
+
+def policy_with_overlays(
+    settings: Settings, pipeline: str, policy: str = ""
+) -> tuple[Policy, list[Overlay]]:
+    """The policy of a pipeline and what lies over it, apart."""
+    wired = load_spec(settings, pipeline)
+    name, found = policy or wired.policy, lists(settings)
+    words = vocabulary(load_plan(settings, pipeline, policy).nodes)
+    read = document(settings, "policies", name)
+    return read_policy(read, name, words, found, overlays(settings, name))
 
 
 def list_shelf(settings: Settings) -> Shelf:

@@ -52,6 +52,12 @@ def policies(before: Table, after: Table) -> Iterator[Change]:
     yield from _weights(named(before, "weight"), named(after, "weight"))
 
 
+def overlays(before: Table, after: Table) -> Iterator[Change]:
+    """What an overlay does otherwise than the one before."""
+    yield from values("the overlay", before, after, ("rule", "title"))
+    yield from _rules(named(before, "rule"), named(after, "rule"))
+
+
 def _rules(old: Mapping[str, Table], new: Mapping[str, Table]) -> Iterator[Change]:
     for name, rule in old.items():
         if name not in new:

@@ -52,3 +52,17 @@ def test_list_too_large_to_keep_is_told_by_its_numbers():
     assert of_lists(large, larger) == ["`l` has 12 entries where it had 10"]
     assert of_lists(None, large) == ["`l` is new: 10 entries"]
     assert of_lists(large, None) == ["`l` is gone: it had 10 entries"]
+
+
+def test_overlay_is_told_by_its_rules_and_for_whom_it_is():
+    old = snapshot(overlays_acme='for = { login = "a" }\n[[rule]]\nname = "r"\nthen = "tag"\n')
+    new = snapshot(overlays_acme='for = { login = "b" }\n[[rule]]\nname = "r"\nthen = "reject"\n')
+    assert sections(old, new) == [
+        Section(
+            "overlay acme",
+            (
+                Change("the overlay has another for", "{'login': 'a'}", "{'login': 'b'}"),
+                Change("`r` now refuses where it tagged"),
+            ),
+        )
+    ]

@@ -166,3 +166,22 @@ def test_revisions_of_several_pipelines_have_one_name():
     assert history.whole({"a": "x", "b": "x"}) == "x"
     assert history.whole({"a": "x", "b": "y"}) == history.whole({"b": "y", "a": "x"})
     assert history.whole({"a": "x", "b": "y"}) != history.whole({"a": "y", "b": "x"})
+
+
+def test_overlays_are_kept_with_a_revision_and_come_back_with_it(settings):
+    folder = settings.folder / "policies/overlays"
+    folder.mkdir()
+    over = folder / "acme.toml"
+    over.write_text('policy = "law"\nfor = { recipient = "acme.example" }\ndrop = ["first"]\n')
+    start(settings)
+    over.unlink()
+    assert swap(settings) == "first"
+    old = history.before(settings)
+    assert (
+        "overlays/acme"
+        in history.history(settings).snapshot(history.history(settings).find(old)).files
+    )
+    history.roll_back(settings, old, Asked())
+    plans = reload.first(settings, ["mine"])
+    assert plans["mine"].revision == old
+    assert plans["mine"].policy.rules[0].when.names >= {"recipient"}

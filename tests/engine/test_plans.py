@@ -115,3 +115,41 @@ def test_entry_that_stands_twice_is_remarked_with_its_file(settings):
     listed(settings, "helo", partners__domains="a.example\nb.example\nA.example\n")
     (remark,) = plans.list_remarks(settings)
     assert str(remark).startswith(f"{settings.folder}/policies/lists/partners.domains:3:1  stands")
+
+
+def overlay(settings: Settings, name: str, text: str) -> None:
+    folder = settings.folder / "policies/overlays"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.toml").write_text(text)
+
+
+ACME = 'policy = "law.v2"\nfor = { recipient = "acme.example" }\n'
+
+
+def test_overlays_lie_over_the_policy_that_they_name(settings):
+    overlay(settings, "acme", ACME + RULE.replace("reject", "tag"))
+    overlay(settings, "other", 'for = { login = "ann" }\ndrop = ["spam-maybe"]\n')
+    assert list(plans.overlays(settings, "law.v2")) == ["acme"]
+    assert [rule.then.word for rule in plans.load_plan(settings, "mine").policy.rules] == [
+        "tag",
+        "reject",
+    ]
+    policy, (acme,) = plans.policy_with_overlays(settings, "mine")
+    assert (len(policy.rules), acme.name) == (1, "acme")
+
+
+def test_overlay_over_no_policy_is_told(settings):
+    overlay(settings, "acme", ACME.replace("law.v2", "law.v1"))
+    with pytest.raises(Misconfigured, match=r"acme\.toml:1:1  there is no policy 'law.v1'"):
+        plans.load_plan(settings, "mine")
+
+
+def test_test_of_a_policy_may_be_of_a_recipient_with_an_overlay(settings):
+    overlay(settings, "acme", ACME + RULE.replace("reject", "tag"))
+    given = "given = { virus = { result = 'found' }, recipient = { domain = 'acme.example' } }"
+    (settings.folder / "policies/law.v2.test.toml").write_text(
+        f'[[case]]\nname = "n"\n{given}\nexpect = "tag"\n'
+    )
+    trial = plans.try_policy(settings, plans.load_plan(settings, "mine"))
+    assert trial is not None
+    assert [outcome.problem for outcome in trial.outcomes] == [""]

@@ -7,6 +7,7 @@ import click
 from millrace.engine.cli.lazy import Lazy
 
 COMMANDS = {
+    "show": "show:show",
     "log": "log:log",
     "diff": "diff:diff",
     "rollback": "rollback:rollback",
@@ -19,6 +20,7 @@ def policy() -> None:
 
     \b
     Examples:
+      millrace policy show --for bob@example.org
       millrace policy log
       millrace policy diff
       millrace policy rollback --why "too much was refused"
