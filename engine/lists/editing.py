@@ -3,7 +3,7 @@
 Comments, order and whatever else stands in the file are kept.  `NAME.KIND.trail` beside it has a
 line of JSON for each change.
 
-Fails: `Misconfigured` for a file or value that is no good, OSError when it cannot be written.
+Fails: `Misconfigured` for a file or value that is no good, or a file that cannot be written.
 """
 
 from __future__ import annotations
@@ -125,10 +125,15 @@ class ListFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            words = error.strerror or str(error)
+            fault = Fault(f"cannot be changed: {words}", "", Place(str(self.path)))
+            raise Misconfigured(fault) from None
 
     def _write(self, lines: list[str]) -> None:
         target = self.path.resolve()
@@ -136,6 +141,7 @@ class ListFile:
         with half.open("w", encoding="utf-8") as out:
             out.writelines(line + "\n" for line in lines)
             out.flush()
+            os.fchmod(out.fileno(), 0o644)  # the daemon is another user, whatever our umask
             with contextlib.suppress(FileNotFoundError):
                 before = target.stat()
                 os.fchmod(out.fileno(), before.st_mode & 0o7777)

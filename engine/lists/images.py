@@ -47,6 +47,7 @@ class Images:
             with self._alone(path.name):
                 if not target.exists():
                     _compile_apart(path, kind, target)
+                    _give(target)
                     self._forget(path.name)
                 return mapped(target)
         except OSError as error:
@@ -59,13 +60,12 @@ class Images:
         if self.folder.is_dir():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0:
-            around = self.folder.parent.stat()
-            os.chown(self.folder, around.st_uid, around.st_gid)
+        _give(self.folder)
 
     @contextlib.contextmanager
     def _alone(self, name: str) -> Iterator[None]:
         with (self.folder / f".{name}.lock").open("w") as lock:
+            _give(Path(lock.name))
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -74,6 +74,13 @@ class Images:
         found = sorted(self.folder.glob(f"{name}-*.image"), key=lambda each: each.stat().st_mtime)
         for old in found[:-KEPT]:
             old.unlink(missing_ok=True)
+
+
+def _give(path: Path) -> None:
+    """What root makes belongs to whoever owns the folder around it: the daemon's user to be."""
+    if os.geteuid() == 0:
+        around = path.parent.stat()
+        os.chown(path, around.st_uid, around.st_gid)
 
 
 def _read(path: Path) -> bytes:

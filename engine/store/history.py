@@ -9,7 +9,8 @@
 A rollback outlives a restart.  It ends when other files than those that it was made over are
 accepted.
 
-Fails: `find` raises `Misconfigured` for a revision that is not kept; writing raises OSError.
+Fails: `Misconfigured` for a revision that is not kept, and for a rollback that cannot be read or
+written; `accept` raises OSError.
 """
 
 from __future__ import annotations
@@ -213,10 +214,15 @@ class History:
     def roll_back(self, to: Rollback | None) -> None:
         """From now on this revision serves in place of the files; None: the files do."""
         path = self.folder / "rollback.json"
-        if to is None:
-            path.unlink(missing_ok=True)
-        else:
-            _write(path, json.dumps(asdict(to), ensure_ascii=False))
+        try:
+            if to is None:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, json.dumps(asdict(to), ensure_ascii=False))
+        except OSError as error:
+            hint = "It belongs to the daemon's user."
+            fault = Fault(f"cannot be written: {error.strerror}", hint, Place(str(path)))
+            raise Misconfigured(fault) from None
 
 
 def file_name(name: str) -> str:
@@ -235,5 +241,6 @@ def _write(path: Path, text: str) -> None:
     with half.open("w", encoding="utf-8") as out:
         out.write(text)
         out.flush()
+        os.fchmod(out.fileno(), 0o644)  # root rolls back what another user then reads
         os.fsync(out.fileno())
     half.rename(path)

@@ -290,8 +290,9 @@ def test_list_that_changes_is_in_force_without_a_reload(folder: Path) -> None:
             watching = asyncio.create_task(app.watch_lists())
             before = await send(app, "a@b.example")
             (lists / "barred.domains").write_text("b.example\n.c.example\n")
-            while app.report()["lists"][0]["entries"] != 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while app.report()["lists"][0]["entries"] != 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             after = await send(app, "a@b.example")
             watching.cancel()
             return before, after, page(families(app.metrics.registry)).decode()

@@ -1,6 +1,7 @@
 """Edits of a list's file: nothing else in it changes, and a trail tells who and why."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -126,3 +127,20 @@ def test_end_of_an_entry_is_compared_with_now(tmp_path):
     file.add(file.entry("192.0.2.0/24", int(time.time()) + 3600))
     assert [each.in_force for each in file.finding("192.0.2.9")] == [True]
     assert file.finding("192.0.3.9") == []
+
+
+def test_file_of_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "lists").write_text("no folder")
+    file = ListFile(tmp_path / "lists" / "a.domains", "domains")
+    with pytest.raises(Misconfigured, match=r"lists/a\.domains  cannot be changed"):
+        file.add(file.entry("a.example"))
+
+
+def test_new_list_can_be_read_by_the_daemon_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        file = ListFile(tmp_path / "a.domains", "domains")
+        file.add(file.entry("a.example"))
+    finally:
+        os.umask(before)
+    assert file.path.stat().st_mode & 0o777 == 0o644

@@ -89,3 +89,9 @@ def test_revision_whose_files_are_gone_is_told(tmp_path):
         path.unlink()
     with pytest.raises(Misconfigured, match="revision aaa is not kept"):
         history.snapshot(history.find("aaa"))
+
+
+def test_rollback_in_a_folder_that_is_none_is_told(tmp_path):
+    (tmp_path / "history").write_text("no folder")
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        History(tmp_path / "history", 10).roll_back(Rollback("aaa", "over"))
