@@ -10,10 +10,11 @@ Fails: never for the files' sake; what cannot be loaded is a finding.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from millrace.engine import plans, trials
+from millrace.engine.document import Document
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.pipeline.graph import vocabulary
 from millrace.engine.pipeline.patience import strained
@@ -26,7 +27,6 @@ from millrace.engine.policy.expr import Expression
 from millrace.engine.policy.rule import Rule, Weight
 from millrace.engine.settings import Settings
 
-LIST_KINDS = ("domains", "addresses", "networks", "patterns", "map")
 _EVERYWHERE = ("no-filter",)  # said only where it is so in every pipeline of the policy
 _LIVELY = ("shadowed", "weight-unreached")  # an error only where it is so wherever it is live
 
@@ -72,6 +72,9 @@ def check(
             unfit = [Finding("unfit", "error", fault) for fault in error.faults]
             findings += unfit if name in wanted else []
     findings += [f for name in wanted if name in surveyed for f in _compared(surveyed, name)]
+    if surveyed:  # a list that is no good fits into no pipeline, and is told there
+        odd = plans.list_remarks(settings)
+        findings += [Finding("list-odd", "note", fault) for fault in odd]
     if not policy and surveyed.keys() == every.keys():
         findings += upkeep.unread(lists(settings), _read(surveyed.values()))
     shown = tuple(surveyed[name] for name in wanted if name in surveyed)
@@ -86,9 +89,9 @@ def pipelines(settings: Settings) -> list[str]:
 
 def lists(settings: Settings) -> Mapping[str, Place]:
     """The operator's lists, by name, with the file of each."""
-    folder = plans.folders(settings, "policies")[0] / "lists"
-    files = [path for kind in LIST_KINDS for path in sorted(folder.glob(f"*.{kind}"))]
-    return {path.stem: Place(str(path)) for path in files}
+    shelf = plans.list_shelf(settings)
+    shelf.open()
+    return {name: Place(str(each.path)) for name, each in shelf.lists.items()}
 
 
 def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) -> Surveyed:
@@ -96,11 +99,23 @@ def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) 
     plan = plans.load_plan(settings, name, policy)
     trial = trials.try_policy(settings, plan)
     document = plans.document(settings, "policies", plan.policy.name)
-    found = [*survey(plan.policy, document, vocabulary(plan.nodes), today)]
+    changed = _changed(plans.overlays(settings, plan.policy.name).values())
+    found = [*survey(plan.policy, document, vocabulary(plan.nodes), today, changed)]
     found += strained(spec, plan.nodes)
     red = plans.red_faults([trial] if trial else [])
     found += [Finding("red-test", "error", fault) for fault in red]
     return Surveyed(plan, trial, tuple(found))
+
+
+def _changed(overlays: Collection[Document]) -> set[str]:
+    """The names of the rules that overlays replace or drop."""
+    replaced = {rule["name"] for each in overlays for rule in each.data.get("rule", [])}
+    dropped = {name for each in overlays for name in _listed(each.data.get("drop", []))}
+    return replaced | dropped
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _compared(surveyed: Mapping[str, Surveyed], name: str) -> Iterator[Finding]:

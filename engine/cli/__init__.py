@@ -31,6 +31,7 @@ COMMANDS = {
     "load": "load:load",
     "chaos": "chaos:chaos",
     "archive": "archive:archive",
+    "list": "list:listing",
     "model": "model:model",
     "dkim": "dkim:dkim",
     "domain": "domain:domain",

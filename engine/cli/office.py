@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import click
 
@@ -63,6 +64,11 @@ def page(where: Endpoint, path: str) -> tuple[int, str]:
         raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
     finally:
         connection.close()
+
+
+def ask_reload(where: Endpoint, who: str, why: str) -> tuple[int, dict[str, Any]]:
+    """Let the daemon reload; who wants it, and why, goes into its history."""
+    return ask(where, "POST", "/reload?" + urlencode({"who": who, "why": why}))
 
 
 class _Connection(http.client.HTTPConnection):

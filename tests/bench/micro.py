@@ -33,7 +33,7 @@ from millrace.filters.spf import Spf
 from millrace.models.classify import Models
 
 from . import corpus as mails
-from . import mailauth
+from . import lists, mailauth
 from .corpus import Corpus, Mail
 from .noops import FILTERS
 from .report import Figure
@@ -55,6 +55,7 @@ def figures(corpus: Corpus, quick: bool) -> Iterator[Figure]:
     for size, goal in ((2, 150), (10, 350), (50, 1300)):
         yield Figure(f"spam score, {size} KB", _timed(_spam(size), least), goal)
     yield Figure("condition of three comparisons", _timed(_condition(), least), 1)
+    yield from lists.figures(lambda run: _timed(run, least), quick)
     yield Figure("decision record of seven filters", _timed(_record(), least))
     yield Figure("note for a DMARC report, one mail", _timed(_noted(), least), 40)
 

@@ -117,3 +117,49 @@ def test_pipeline_that_does_not_fit_hides_what_cannot_be_known(settings):
 
 def test_shipped_pipelines_are_clean(settings):
     assert codes(settings) == []
+
+
+READS = (
+    '[[rule]]\nname = "p"\nwhen = "from.domain in lists.partners and spf.result == \'pass\'"\n'
+    'then = "pass"\n'
+)
+OVER = 'policy = "law"\nfor = { recipient = "acme.example" }\n'
+
+
+def test_list_that_a_rule_reads_is_no_finding(settings):
+    write(settings, "policies/lists/partners.domains", "example.org\n")
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF)
+    write(settings, "policies/law.toml", READS)
+    assert codes(settings) == []
+
+
+def test_list_that_only_a_filter_reads_is_no_finding(settings):
+    write(settings, "policies/lists/partners.domains", "example.org\n")
+    when = 'when = "not (sender.domain in lists.partners)"\n'
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF + when)
+    write(settings, "policies/law.toml", FAIL)
+    assert codes(settings) == []
+
+
+def test_entry_that_stands_twice_is_a_note(settings):
+    write(settings, "policies/lists/partners.domains", "example.org\nexample.org\n")
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF)
+    write(settings, "policies/law.toml", READS)
+    (found,) = checking.check(settings, ["a"], today=TODAY).findings
+    assert (found.code, found.level, found.fault.place.line) == ("list-odd", "note", 2)
+
+
+def test_list_that_is_no_good_is_told_and_hides_nothing_else(settings):
+    write(settings, "policies/lists/partners.networks", "192.0.2.0/99\n")
+    found = checking.check(settings, today=TODAY).findings
+    assert {finding.code for finding in found} == {"unfit"}
+
+
+def test_rule_that_an_overlay_changes_takes_no_mail_for_sure(settings):
+    again = FAIL.replace('"fail"', '"again"', 1).replace("'fail'", "'fail' and message.size > 5")
+    (settings.folder / "policies/overlays").mkdir()
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF)
+    write(settings, "policies/law.toml", FAIL + again)
+    assert codes(settings, "a") == [("shadowed", "again")]
+    write(settings, "policies/overlays/acme.toml", OVER + 'drop = ["fail"]\n')
+    assert codes(settings, "a") == []

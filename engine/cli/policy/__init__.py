@@ -11,6 +11,10 @@ COMMANDS = {
     "reference": "reference:reference",
     "schema": "schema:schema",
     "fmt": "fmt:fmt",
+    "show": "show:show",
+    "log": "log:log",
+    "diff": "diff:diff",
+    "rollback": "rollback:rollback",
 }
 
 
@@ -23,4 +27,8 @@ def policy() -> None:
       millrace policy test
       millrace policy reference spf
       millrace policy fmt policies/*.toml
+      millrace policy show --for bob@example.org
+      millrace policy log
+      millrace policy diff
+      millrace policy rollback --why "too much was refused"
     """

@@ -25,6 +25,7 @@ CODES = {
     "score-unread": "weights whose score no rule reads",
     "deadline": "time-outs that do not fit into the deadline",
     "list-unread": "a list that nothing reads",
+    "list-odd": "an entry of a list that does nothing",
     "expired": "a rule whose time is over",
 }
 
