@@ -20,8 +20,12 @@ from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.quoting import character_place
 
 BYTES_MAX = 4 << 20
-_HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(
+WORD_MAX = 64
+SENTENCE_MAX = 300  # of a message that holds what somebody wrote
+# tomllib takes memory by the square of the parts of a key
+_ENDLESS_KEY = re.compile(r"(?:[\w-]*\s*\.\s*){40}")
+HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
+KEY = re.compile(
     r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
 )
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
@@ -75,6 +79,8 @@ class Document:
         width: int = 1,
     ) -> Fault:
         """A fault at a key; with `offset`, at that character inside its string value."""
+        if len(sentence) > SENTENCE_MAX:
+            sentence = sentence[: SENTENCE_MAX // 2] + " … " + sentence[-SENTENCE_MAX // 2 :]
         spot = self._spot(path)
         if spot is None:
             return Fault(sentence, hint, Place(self.name))
@@ -105,6 +111,8 @@ class Document:
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that was probably meant, or None when none is near."""
+    if len(word) > WORD_MAX:
+        return None  # nobody meant that
     names = list(choices)
     by_case = {name.casefold(): name for name in names}
     if word.casefold() in by_case:
@@ -124,6 +132,9 @@ def meant(word: str, choices: Iterable[str]) -> str:
 
 
 def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
+    for number, line in enumerate(lines, 1):
+        if line.count(".") >= 40 and _ENDLESS_KEY.search(_bare(line)):
+            raise Misconfigured(Fault("a key has too many parts", place=Place(name, number)))
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -144,15 +155,15 @@ def _spots(lines: list[str]) -> Iterator[tuple[Path_, Spot]]:
     closing = ""  # what ends the value that goes over several lines
     for number, line in enumerate(lines, 1):
         if closing:
-            closing = _still_open(line, closing)
+            closing = still_open(line, closing)
             continue
-        if head := _HEAD.match(line):
+        if head := HEAD.match(line):
             table = _table(head, counts)
             yield table, Spot(number, head.start(1) + 1, head.start(1) + 1)
-        elif key := _KEY.match(line):
+        elif key := KEY.match(line):
             names = tuple(part.strip("\"'") for part in _PART.findall(key[1]))
             yield table + names, Spot(number, key.start(1) + 1, key.end() + 1)
-            closing = _opened(line[key.end() :])
+            closing = opened(line[key.end() :])
 
 
 def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
@@ -167,16 +178,23 @@ def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
     return path
 
 
-def _opened(value: str) -> str:
+def opened(value: str) -> str:
+    """What ends a value that goes on in the next line, "" where it does not."""
     for quotes in ('"""', "'''"):
         if value.startswith(quotes):
             return quotes if quotes not in value[3:] else ""
-    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", value)
+    bare = _bare(value)
     return "]" * max(bare.count("[") - bare.count("]"), 0)
 
 
-def _still_open(line: str, closing: str) -> str:
+def still_open(line: str, closing: str) -> str:
+    """The same after one more line of that value."""
     if closing[0] != "]":
         return "" if closing in line else closing
-    bare = re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)
+    bare = _bare(line)
     return "]" * max(len(closing) + bare.count("[") - bare.count("]"), 0)
+
+
+def _bare(line: str) -> str:
+    """A line without its texts and its comment."""
+    return re.sub(r""""(?:\\.|[^"\\])*"|'[^']*'|#.*""", "", line)

@@ -44,6 +44,9 @@ class Declined(Unavailable):
     """A service that is there would not do this one thing; it may do the next."""
 
 
+EXCERPT_MAX = 200  # characters of an offending line that are shown
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A spot in a file that somebody wrote; lines and columns count from 1, 0 is unknown."""
@@ -74,11 +77,23 @@ class Fault:
         head = f"{self.place}  {self.sentence}" if str(self.place) else self.sentence
         lines = [head]
         if self.excerpt:
-            lines.append("    " + self.excerpt)
+            before, shown = self._clipped()
+            lines.append("    " + shown)
             if self.place.column:
-                lines.append("    " + " " * (self.place.column - 1) + "^" * max(self.width, 1))
+                width = min(max(self.width, 1), EXCERPT_MAX)
+                lines.append("    " + " " * before + "^" * width)
         lines += ["    " + line for line in self.hint.splitlines()]
         return "\n".join(lines)
+
+    def _clipped(self) -> tuple[int, str]:
+        """What stands before the caret, in columns, and the line; of a long line the part there."""
+        at = max(self.place.column - 1, 0)
+        if len(self.excerpt) <= EXCERPT_MAX:
+            return at, self.excerpt
+        begin = max(at - EXCERPT_MAX // 2, 0)
+        head = "… " if begin else ""
+        tail = " …" if begin + EXCERPT_MAX < len(self.excerpt) else ""
+        return at - begin + len(head), head + self.excerpt[begin : begin + EXCERPT_MAX] + tail
 
 
 class Misconfigured(MillraceError):

@@ -19,7 +19,7 @@ from millrace.engine.mail.stage import Stage
 from millrace.engine.options import Octets, Option, Seconds, options_of
 from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.contract import SOURCES, Ask, Contract, contract
-from millrace.engine.policy.kinds import Kind, fields_of
+from millrace.engine.policy.kinds import fields_of
 
 _TYPES: dict[Any, str] = {
     str: "text", bool: "true or false", int: "whole number", float: "number",
@@ -146,14 +146,4 @@ def _amount(value: float, units: tuple[tuple[int, str], ...]) -> str:
 
 
 def _words(name: str, fact: type) -> list[Word]:
-    return [Word(f"{name}.{field}", _kind(kind)) for field, kind in fields_of(fact).items()]
-
-
-def _kind(kind: Kind) -> str:
-    if kind.word == "choice":
-        return " ".join(kind.choices)
-    if kind.item is not None and kind.word == "list":
-        return f"list of {_kind(kind.item)}"
-    if kind.word == "record" and kind.record is not None:
-        return f"{kind.record.__name__}: " + ", ".join(fields_of(kind.record))
-    return kind.word
+    return [Word(f"{name}.{field}", kind.told) for field, kind in fields_of(fact).items()]

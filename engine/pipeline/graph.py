@@ -19,7 +19,7 @@ from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action
 from millrace.engine.pipeline import shelf
-from millrace.engine.pipeline.contract import PORTS, SOURCES, Ask, contract
+from millrace.engine.pipeline.contract import HIDDEN, PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
 from millrace.engine.policy import overlay, rules
@@ -89,7 +89,7 @@ def revision_of(*texts: str) -> str:
 
 def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     """What a policy over these nodes may name: sources, their facts, and those of the shelf."""
-    words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in _HIDDEN}
+    words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in HIDDEN}
     for name in shelf.names():
         try:
             fact = contract(shelf.find(name)).gives
@@ -108,7 +108,6 @@ _RESERVED = frozenset(
     {source.word for source in SOURCES.values()}
     | {"score", "lists", "listener", "not", "and", "or"}
 )
-_HIDDEN = ("headers", "verdict", "edited", "envelope")
 
 
 def _source_word(kind: type) -> Word:
@@ -187,7 +186,7 @@ class _Graph:
         if spec.when is None:
             return None
         kinds = {
-            s.word: Kind("record", record=k) for k, s in SOURCES.items() if s.word not in _HIDDEN
+            s.word: Kind("record", record=k) for k, s in SOURCES.items() if s.word not in HIDDEN
         }
         for other in self.spec.filters:
             if other.contract.gives is not None and other.name != spec.name:

@@ -21,6 +21,7 @@ from millrace.engine.options import Unfit, build, seconds
 from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.contract import Contract, chosen, contract
 
+FILE_KEYS = ("title", "policy", "deadline", "filter")
 OWN_KEYS = ("use", "name", "when", "timeout", "on_error")
 TIMEOUT = 10.0  # seconds for one run of a filter, where the file says nothing
 DEADLINE = 20.0  # seconds of work for one mail; Postfix's milter_content_timeout is 300 s
@@ -65,7 +66,7 @@ class _Loader:
 
     def pipeline(self, name: str) -> PipelineSpec:
         data = self.document.data
-        self._only((), data, ("title", "policy", "deadline", "filter"))
+        self._only((), data, FILE_KEYS)
         tables = data.get("filter", [])
         if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
             self._fault(("filter",), "'filter' is written [[filter]]")

@@ -44,6 +44,17 @@ class Kind:
         return self.record is not None and {"local", "domain"} <= fields_of(self.record).keys()
 
     @property
+    def told(self) -> str:
+        """What its values are, for a page about it."""
+        if self.word == "choice":
+            return " ".join(self.choices)
+        if self.item is not None:
+            return f"list of {self.item.told}"
+        if self.record is not None:
+            return f"{self.record.__name__}: " + ", ".join(fields_of(self.record))
+        return f"{self.word} of {self.unit}" if self.unit else self.word
+
+    @property
     def shown(self) -> str:
         """What it is, in words."""
         if self.word == "listing":

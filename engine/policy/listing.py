@@ -1,9 +1,9 @@
-"""Named lists as conditions see them: `from.domain in lists.partners`.
+"""Named lists, as conditions see them: a value is held, a key has a value.
 
-A list is alive: what it holds may change while conditions ask it, which is how a file
-of a million names changes without a new plan.
+A list is alive: what it holds may change between two mails, and a condition asks it anew
+each time.
 
-Fails: never; what cannot be read any more is as it was read last.
+Fails: never; a list that cannot be read is refused before a condition meets it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ class Listing(Protocol):
     """One named list, alive: what it holds may change while conditions ask it."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As conditions write it: `lists.NAME`."""
+        ...
 
     @property
-    def kind(self) -> ListKind: ...
+    def kind(self) -> ListKind:
+        """What its entries are."""
+        ...
 
     def holds(self, value: str) -> bool:
-        """Whether the value is in it now; expired entries are not held."""
+        """Whether the value is held; never raises, and expired entries are not held."""
         ...
 
     def value(self, key: str) -> str | None:
@@ -32,4 +36,4 @@ class Listing(Protocol):
         ...
 
 
-Lists = Mapping[str, Listing]
+Lists = Mapping[str, Listing]  # by name

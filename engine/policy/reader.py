@@ -1,6 +1,7 @@
 """Reads tables of a policy file: keys, texts, dates and conditions.
 
-Fails: never by itself; faults are collected, and the loader raises them together.
+Fails: `fault` raises `Misconfigured` when there are too many; else faults are collected,
+and the loader raises them together.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from millrace.engine.document import Document, Path_, meant
-from millrace.engine.errors import Fault
+from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.policy.expr import (
     Expression,
     Misfit,
@@ -21,6 +22,7 @@ from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.rule import Terms, Vocabulary
 
 T = TypeVar("T")
+FAULTS_MAX = 100
 
 
 class Reader:
@@ -111,3 +113,6 @@ class Reader:
     ) -> None:
         """Note what is wrong at a key, or at a character of its text."""
         self.faults.append(self.document.fault(path, sentence, hint, offset=offset, width=width))
+        if len(self.faults) >= FAULTS_MAX:
+            more = f"has more faults; these are the first {FAULTS_MAX}"
+            raise Misconfigured(*self.faults, Fault(more, place=Place(self.document.name)))

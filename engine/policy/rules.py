@@ -25,7 +25,12 @@ from millrace.engine.policy.kinds import NUMBER
 from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.reader import Reader
 from millrace.engine.policy.rule import DEFAULT_REPLIES as DEFAULT_REPLIES
-from millrace.engine.policy.rule import Policy, Rule, Template, Vocabulary, Weight, Word
+from millrace.engine.policy.rule import Policy as Policy
+from millrace.engine.policy.rule import Rule as Rule
+from millrace.engine.policy.rule import Template as Template
+from millrace.engine.policy.rule import Vocabulary as Vocabulary
+from millrace.engine.policy.rule import Weight as Weight
+from millrace.engine.policy.rule import Word as Word
 
 _MILD = (Action.PASS, Action.TAG)
 
@@ -102,7 +107,7 @@ class _Loader:
             note=terms.note, ends=terms.ends,
         )  # fmt: skip
         stage, own = self._known(path, rule.names, {"when": when})
-        if own and action in (Action.TAG, Action.QUARANTINE):
+        if own and stage <= Stage.RCPT and action in (Action.TAG, Action.QUARANTINE):
             sentence = f"'{action.word}' takes a whole mail, but the rule names one recipient's"
             hint = "Here stands pass, defer, reject or discard."
             self.fault((*path, "then"), f"{sentence} facts", hint)

@@ -10,6 +10,7 @@ from typing import Any
 
 from millrace.engine.document import Path_
 from millrace.engine.mail.verdict import Action, Reply
+from millrace.engine.policy.expr import TEXT_MAX
 from millrace.engine.policy.reader import Reader
 from millrace.engine.policy.rule import PLACEHOLDER, Template
 
@@ -24,6 +25,9 @@ _OWN = frozenset({
 
 def template(reader: Reader, path: Path_, text: str) -> Template | None:
     """A text with its placeholders compiled."""
+    if len(text) > TEXT_MAX:
+        reader.fault(path, f"is longer than {TEXT_MAX} characters", offset=0)
+        return None
     rest = PLACEHOLDER.sub(lambda found: " " * len(found[0]), text)
     if stray := re.search(r"[{}]", rest):
         other = {"{": "}", "}": "{"}[stray[0]]

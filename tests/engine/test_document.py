@@ -95,6 +95,14 @@ def test_caret_ends_with_its_line():
     assert document.fault(("when",), "no", offset=1, width=9).width == 2
 
 
+def test_long_line_is_shown_around_its_fault():
+    document = Document('when = "' + "a" * 500 + "!" + "b" * 500 + '"', "f.toml")
+    head, line, caret = str(document.fault(("when",), "no", offset=500)).split("\n")
+    assert head == "f.toml:1:509  no"
+    assert line[caret.index("^")] == "!"
+    assert len(line) < 220
+
+
 def test_escapes_before_a_fault_are_counted():
     document = Document('when = "\\"a\\" b"', "f.toml")
     assert str(document.fault(("when",), "no", offset=4).place) == "f.toml:1:15"

@@ -1,4 +1,4 @@
-"""`millrace policy`: what is in force, what was, and what would be."""
+"""`millrace policy`: the language and its files, what is in force, and what was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import click
 from millrace.engine.cli.lazy import Lazy
 
 COMMANDS = {
+    "reference": "reference:reference",
+    "schema": "schema:schema",
+    "fmt": "fmt:fmt",
     "show": "show:show",
     "log": "log:log",
     "diff": "diff:diff",
@@ -16,12 +19,13 @@ COMMANDS = {
 
 @click.command(cls=Lazy, package=__name__, table=COMMANDS)
 def policy() -> None:
-    """What is in force, what was, and what would be.
+    """Everything about policy files: their words, their order, what counts, and what did.
 
     \b
     Examples:
+      millrace policy reference spf
+      millrace policy fmt policies/*.toml
       millrace policy show --for bob@example.org
-      millrace policy log
       millrace policy diff
       millrace policy rollback --why "too much was refused"
     """

@@ -1,0 +1,139 @@
+"""The mistakes of a newcomer, each as it is told: after it one knows what to type."""
+
+from pathlib import Path
+
+import pytest
+from listed import lists
+
+from millrace.engine.document import Document
+from millrace.engine.errors import Misconfigured
+from millrace.engine.pipeline import spec
+from millrace.engine.pipeline.graph import compile_plan
+
+PIPELINE = Path(__file__).resolve().parents[3] / "pipelines" / "inbound.toml"
+LISTS = lists(partners=("domains", {}), vips=("addresses", {}))
+
+
+def told(*lines: str) -> str:
+    """What is said of a policy over the shipped pipeline."""
+    wired = spec.load(Document.load(PIPELINE), "inbound")
+    with pytest.raises(Misconfigured) as caught:
+        compile_plan(wired, Document("\n".join(lines), "law.toml"), "law", LISTS)
+    return str(caught.value)
+
+
+def rule(when: str) -> str:
+    return told("[[rule]]", 'name = "r"', f'when = "{when}"', 'then = "tag"')
+
+
+def test_misspelt_field_is_told_with_the_fields_that_there_are():
+    assert (
+        rule("spf.resul == 'fail'")
+        == """\
+law.toml:3:9  'spf' has no field 'resul'
+    when = "spf.resul == 'fail'"
+            ^^^^^^^^^
+    one of: domain explanation helo reason result scope term
+    did you mean 'result'?"""
+    )
+
+
+def test_wrong_word_of_a_choice_is_told_with_all_words():
+    assert (
+        rule("dmarc.result == 'failed' and dmarc.policy == 'reject'")
+        == """\
+law.toml:3:25  dmarc.result can never be 'failed'
+    when = "dmarc.result == 'failed' and dmarc.policy == 'reject'"
+                            ^^^^^^^^
+    one of: fail none pass permerror temperror
+    did you mean 'fail'?"""
+    )
+
+
+def test_one_equals_sign_is_told_to_be_two():
+    assert (
+        rule("spf.result = 'fail'")
+        == """\
+law.toml:3:20  '=' sets a value; a condition compares
+    when = "spf.result = 'fail'"
+                       ^
+    Write == to compare."""
+    )
+
+
+@pytest.mark.parametrize("word", ["fail", "pass"])
+def test_missing_quotes_are_told(word):
+    caret = "^" * len(word)
+    assert (
+        rule(f"spf.result == {word}")
+        == f"""\
+law.toml:3:23  nothing here is called '{word}'
+    when = "spf.result == {word}"
+                          {caret}
+    Text stands in quotes: '{word}'."""
+    )
+
+
+def test_wrong_unit_is_told_with_an_amount_that_fits():
+    assert (
+        rule("message.size > 5m")
+        == """\
+law.toml:3:24  message.size is octets; '5m' is a time
+    when = "message.size > 5m"
+                           ^^
+    Write a size such as 25MiB."""
+    )
+
+
+def test_unknown_key_is_told_with_the_nearest():
+    assert (
+        told("[[rule]]", 'name = "r"', 'wehn = "peer"', 'when = "peer"', 'then = "tag"')
+        == """\
+law.toml:3:1  unknown key 'wehn'
+    one of: add_header expires name note owner quarantine redirect reply stop then when why
+    did you mean 'when'?"""
+    )
+
+
+def test_missing_list_is_told_with_the_nearest():
+    assert (
+        rule("from.domain in lists.partner")
+        == """\
+law.toml:3:24  there is no list 'partner'
+    when = "from.domain in lists.partner"
+                           ^^^^^^^^^^^^^
+    one of: partners vips
+    did you mean 'partners'?"""
+    )
+
+
+def test_bad_regular_expression_is_told_in_its_library_s_words():
+    assert (
+        rule("matches(helo.name, '[a-')")
+        == """\
+law.toml:3:28  the pattern cannot be read: missing ]: [a-
+    when = "matches(helo.name, '[a-')"
+                               ^^^^^
+    The syntax: https://github.com/google/re2/wiki/Syntax"""
+    )
+
+
+def test_name_that_is_taken_is_told_with_both_places():
+    one = ("[[rule]]", 'name = "r"', 'when = "peer"', 'then = "tag"', "")
+    assert (
+        told(*one, *one)
+        == """\
+law.toml:6:1  two rules are called "r"
+    The other stands in line 1; give one of them another name."""
+    )
+
+
+def test_rule_at_the_wrong_stage_is_told_with_what_comes_later():
+    assert (
+        rule("greylist.wait and message.size > 25MiB")
+        == """\
+law.toml:3:27  'greylist' is known for one recipient, 'message' only for the whole mail later
+    when = "greylist.wait and message.size > 25MiB"
+                              ^^^^^^^
+    Split the rule in two."""
+    )
