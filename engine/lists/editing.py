@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import ipaddress
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from millrace.engine.errors import Fault, Misconfigured, Place
-from millrace.engine.lists import entries, patterns
+from millrace.engine.lists import entries, holding, patterns
 from millrace.engine.lists.entries import FOREVER, Entry, Unfit
-from millrace.engine.lists.ranges import number
-from millrace.engine.mailauth.domains import ascii_domain
 from millrace.engine.policy.listing import ListKind
 
 
@@ -61,7 +58,9 @@ class ListFile:
 
     def finding(self, value: str) -> list[Line]:
         """The lines that hold a value, as a condition would ask for it."""
-        return [each for each in self.lines() if held(self.kind, each.entry, value)]
+        near = holding.near(self.kind, value)
+        found = self._entries(self._text(), near)
+        return [each for each in found if holding.held(self.kind, each.entry, value)]
 
     def add(self, entry: Entry) -> Line | None:
         """Add it at the end, or give the line that it has the new end and reason.
@@ -70,7 +69,7 @@ class ListFile:
         """
         with self._alone():
             lines = self._text(missing_ok=True)
-            there = [each for each in self._entries(lines) if each.entry.key == entry.key]
+            there = self._with(lines, entry.key)
             if there and not _news(there[0].entry, entry):
                 return None
             at = there[0].line if there else len(lines) + 1
@@ -84,7 +83,7 @@ class ListFile:
         """Remove every line with just that key."""
         with self._alone():
             lines = self._text()
-            there = [each for each in self._entries(lines) if each.entry.key == entry.key]
+            there = self._with(lines, entry.key)
             self._without(lines, there, "removed", why)
         return there
 
@@ -92,7 +91,8 @@ class ListFile:
         """Remove what has ended."""
         with self._alone():
             lines = self._text()
-            ended = [each for each in self._entries(lines) if not each.in_force]
+            ends = self._entries(lines, lambda line: "until" in line)
+            ended = [each for each in ends if not each.in_force]
             self._without(lines, ended, "pruned", "")
         return ended
 
@@ -104,9 +104,18 @@ class ListFile:
         for each in gone:
             self._note(what, replace(each.entry, why=why or each.entry.why), each.line)
 
-    def _entries(self, lines: list[str]) -> Iterator[Line]:
+    def _with(self, lines: list[str], key: str) -> list[Line]:
+        found = self._entries(lines, holding.same(self.kind, key))
+        return [each for each in found if each.entry.key == key]
+
+    def _entries(
+        self, lines: list[str], near: Callable[[str], bool] = lambda _: True
+    ) -> Iterator[Line]:
+        """The entries of the lines that are `near`; the others are not looked at closely."""
         now = time.time()
         for at, line in enumerate(lines, 1):
+            if not near(line):
+                continue
             with contextlib.suppress(Unfit):
                 found = entries.read(self.kind, line)
                 if found is not None:
@@ -184,24 +193,3 @@ def _news(there: Entry, entry: Entry) -> bool:
     return (there.value, there.until) != (entry.value, entry.until) or (
         bool(entry.why) and entry.why != there.why
     )
-
-
-def held(kind: ListKind, entry: Entry, value: str) -> bool:
-    """Whether one entry, ended or not, holds a value."""
-    if kind == "networks":
-        found = number(value)
-        network = ipaddress.ip_network(entry.key)
-        return found is not None and found[0] == network.version and _within(found[1], network)
-    if kind == "patterns":
-        return patterns.found(entry.key, value)
-    if kind == "map":
-        return entry.key == entries.folded(value)
-    local, at, name = value.rpartition("@") if kind == "addresses" else ("", "", value)
-    name = ascii_domain(name)
-    if kind == "addresses":
-        return entry.key in (f"{local.lower()}{at}{name}", f"@{name}")
-    return entry.key == name or (entry.key.startswith(".") and f".{name}".endswith(entry.key))
-
-
-def _within(address: int, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    return int(network.network_address) <= address <= int(network.broadcast_address)

@@ -20,7 +20,7 @@ COMMANDS = {
 
 @click.command(cls=Lazy, package=__name__, table=COMMANDS)
 def policy() -> None:
-    """Everything about policy files: their words, their shape, their order.
+    """Everything about policy files: their words, their order, what counts, and what did.
 
     \b
     Examples:
@@ -28,7 +28,6 @@ def policy() -> None:
       millrace policy reference spf
       millrace policy fmt policies/*.toml
       millrace policy show --for bob@example.org
-      millrace policy log
       millrace policy diff
       millrace policy rollback --why "too much was refused"
     """

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from millrace.engine.errors import Misconfigured
 from millrace.engine.lists.compiling import compiled
-from millrace.engine.lists.editing import held
 from millrace.engine.lists.entries import read
+from millrace.engine.lists.holding import held, near, same
 from millrace.engine.lists.image import Image
 from millrace.engine.lists.table import opened
 
@@ -98,6 +98,34 @@ def test_network_inside_another_holds_as_long_as_the_longer_of_both():
     assert [outer_ends.holds(f"192.0.2.{n}") for n in (7, 8, 15, 16)] == [False, True, True, False]
 
 
+def no_line_is_missed(kind, lines, value) -> bool:
+    """Whether the guesses at lines let through what a close look finds."""
+    for line in lines:
+        entry = read(kind, line)
+        assert same(kind, entry.key)(line)
+        assert near(kind, value)(line) or not held(kind, entry, value)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "value"),
+    [
+        ("domains", "  Bücher.example. # why", "xn--bcher-kva.example"),
+        ("domains", "\t.EXAMPLE.org until 2026-12-31", "a.example.org"),
+        ("addresses", "@Example.org", "ann@example.org"),
+        ("addresses", "Ann@Example.org", "ann@example.org"),
+        ("networks", "192.0.2.0/255.255.255.0", "192.0.2.9"),
+        ("networks", "2001:0db8:0::/32", "2001:db8::1"),
+        ("networks", "::ffff:192.0.2.0/120", "192.0.2.9"),
+        ("map", "Two Words=x", "two words"),
+        ("patterns", "act  # why", "we act"),
+    ],
+)
+def test_line_that_is_written_unusually_is_found_too(kind, line, value):
+    assert held(kind, read(kind, line), value)
+    assert no_line_is_missed(kind, [line], value)
+
+
 _V4 = st.builds(
     lambda number, prefix: str(ipaddress.ip_network((0xC0000200 | number, prefix), strict=False)),
     st.integers(0, 255),
@@ -124,6 +152,7 @@ def test_networks_hold_what_each_of_them_alone_would(networks, offset, high):
         entries = [read("networks", line) for line in lines]
         expected = any(held("networks", e, value) and e.until > NOW for e in entries)
         assert found.holds(value) is expected
+        assert no_line_is_missed("networks", lines, value)
 
 
 _LABEL = st.text("ab", min_size=1, max_size=2)
@@ -136,6 +165,7 @@ def test_domains_hold_what_each_of_them_alone_would(names, value):
     entries = [read("domains", line) for line in lines]
     expected = any(held("domains", e, value) and e.until > NOW for e in entries)
     assert table("domains", *lines).holds(value) is expected
+    assert no_line_is_missed("domains", lines, value)
 
 
 def test_ten_thousand_keys_are_all_found_and_their_neighbours_not():
