@@ -48,8 +48,8 @@ def graph(
       millrace graph inbound --format svg --live > now.svg
       millrace graph --format mermaid
 
-    Hits are counted where a rule decided; a filter's runs are those of all pipelines that have
-    a filter of this name. SVG needs no other program.
+    Hits are mails that a rule decided or marked; a filter's runs are those of all pipelines
+    that have a filter of this name. SVG needs no other program.
     """
     plan = plans.load_plan(read(config, overrides), pipeline, policy)
     seen = _seen(plan, endpoint(at, config, overrides)) if live else None

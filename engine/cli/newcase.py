@@ -109,6 +109,7 @@ def _case(wish: Wish, pipeline: str, found: Rehearsed, stem: str) -> str:
         "from": _quoted(case.sender),
         "to": "[" + ", ".join(map(_quoted, case.recipients)) + "]" if case.recipients else "",
         "login": _quoted(case.login) if case.login else "",
+        "scanner": _quoted(case.scanner) if case.scanner else "",
         "now": moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "expect": _quoted(verdict.action.word),
         "rule": _quoted(rule) if any(r == rule for r in _names(wish)) else "",
@@ -141,4 +142,5 @@ def visit(mail: Path, given: dict[str, Any]) -> Case:
         recipients=given["recipients"],
         login=given["login"],
         now=now,
+        scanner=given["scanner"],
     )

@@ -35,6 +35,7 @@ _Tried = list[tuple[Plan, Trial]]
 @click.option("--to", "recipients", multiple=True, metavar="ADDR", help="New: a recipient.")
 @click.option("--login", default="", metavar="USER", help="New: who is logged in.")
 @click.option("--dns", type=PATH, metavar="ZONE", help="New: answers; by default the real DNS.")
+@click.option("--scanner", default="", metavar="FOUND", help="New: what the virus scanner finds.")
 @click.option("--now", metavar="TIME", help="New: the mail's time; by default now.")
 def test(config: Path | None, overrides: tuple[str, ...], **given: Any) -> int:  # noqa: ANN401
     """Run every policy's tests: facts or a mail in, verdict out.

@@ -9,6 +9,7 @@
     to     = ["ann@example.net"]
     dns    = "mails/bank.json"              # or a table; what is not there does not exist
     now    = 2026-11-23T12:00:00Z
+    scanner = "Eicar"                       # what the virus scanner finds; by default nothing
     state  = [{ now = 2026-11-23T11:00:00Z }]
     expect = "pass"
 
@@ -27,7 +28,7 @@ from typing import Any
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault
 
-KEYS = ("mail", "ip", "helo", "from", "to", "login", "dns", "now", "state")
+KEYS = ("mail", "ip", "helo", "from", "to", "login", "dns", "now", "scanner", "state")
 _VISIT = tuple(key for key in KEYS if key not in ("state", "dns"))
 
 
@@ -52,7 +53,7 @@ def read(
         hint = "Give its time, so that it means the same tomorrow:   now = 2026-11-23T12:00:00Z"
         faults.append(document.fault(path, "a mail's case has no 'now'", hint))
     visit = _visit(document, path, table, KEYS, faults) | {"state": "keep"}
-    visit.setdefault("dns", {})
+    visit = {"dns": {}, "scanner": "", **visit}
     before = table.get("state", [])
     if not isinstance(before, list) or not all(isinstance(each, dict) for each in before):
         hint = "state = [{ now = 2026-11-23T11:00:00Z }]"
@@ -120,5 +121,6 @@ _WANTED: dict[str, tuple[Callable[[object], bool], str]] = {
     "to": (_texts, "an address in quotes, or a list of them"),
     "login": (_text, "a user's name in quotes"),
     "dns": (_world, "the path of a zone, or a table of names"),
+    "scanner": (_text, "the name of what it finds, in quotes"),
     "now": (_time, "a time such as 2026-11-23T12:00:00Z"),
 }

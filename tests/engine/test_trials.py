@@ -117,6 +117,16 @@ def test_cases_keep_the_order_of_the_file(settings):
     assert names == ["f", "n", "f"]
 
 
+def test_scanner_finds_what_the_case_says_and_none_is_asked(settings):
+    (settings.folder / "pipelines/in.toml").write_text(
+        'policy = "law"\n[[filter]]\nuse = "virus"\nsocket = "/nowhere"\non_error = "reject"\n'
+    )
+    law = '[[rule]]\nname = "v"\nwhen = "virus.found == \'Eicar\'"\nthen = "defer"\n'
+    (settings.folder / "policies/law.toml").write_text(law)
+    assert problem(settings, FROM_A + 'expect = "pass"\n') == ""
+    assert problem(settings, FROM_A + 'scanner = "Eicar"\nexpect = "defer"\nrule = "v"\n') == ""
+
+
 def test_mail_that_cannot_be_read_is_red_and_says_so(settings):
     case = FROM_A.replace("a.eml", "b.eml") + 'expect = "pass"\n'
     told = f"cannot be tried: {settings.folder}/policies/mails/b.eml cannot be read"

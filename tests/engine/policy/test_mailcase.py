@@ -25,6 +25,7 @@ def test_visit_holds_what_was_written_and_an_empty_world():
         "to": ["a@b.example"],
         "now": "2026-11-23T12:00:00+00:00",
         "dns": {},
+        "scanner": "",
         "state": "keep",
     }
 
