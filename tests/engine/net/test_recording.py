@@ -6,6 +6,7 @@ import pytest
 
 from millrace.engine.net.recording import RecordingDns
 from millrace.engine.net.zone import ZoneDns
+from millrace.engine.ports import Answer
 
 WORLD = {
     "a.example": {"TXT": ["v=spf1 -all", "Grüße"], "MX": ["10 mx.a.example"], "secure": True},
@@ -62,3 +63,24 @@ def test_name_is_recorded_in_lower_case(name):
         return recording.zone()
 
     assert asyncio.run(recorded()) == {"nobody.example": {"TXT": {"error": "nxdomain"}}}
+
+
+class HalfSigned:
+    """Answers for MX as signed, for all else as not."""
+
+    async def lookup(self, name, kind):
+        return Answer("nodata", secure=kind == "MX")
+
+    async def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("kinds", "secure"), [(["MX"], True), (["MX", "TXT"], False)])
+def test_name_is_signed_when_all_its_answers_were(kinds, secure):
+    async def recorded():
+        recording = RecordingDns(HalfSigned())
+        for kind in kinds:
+            await recording.lookup("a.example", kind)
+        return recording.zone()
+
+    assert asyncio.run(recorded())["a.example"].get("secure", False) is secure

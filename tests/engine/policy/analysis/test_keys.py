@@ -60,3 +60,15 @@ def test_size_is_compared_with_its_unit(codes):
 def test_networks_in_a_list_are_not_taken_for_texts(codes):
     near = rule("a", "peer.ip in ['192.0.2.0/24']") + rule("b", "peer.ip == '192.0.2.9'", "tag")
     assert codes(near) == []
+
+
+def test_rule_of_one_recipient_takes_no_mail_from_a_rule_of_the_whole(codes):
+    one = rule("one", f"recipient.domain == 'x.example' or {FAIL}")
+    whole = rule("whole", f"{FAIL} and virus.result == 'found'")
+    assert codes(one + whole) == []
+    assert codes(one + rule("again", "recipient.domain == 'x.example'")) == [("shadowed", "again")]
+
+
+def test_address_that_is_written_otherwise_is_the_same_address(codes):
+    said = "peer.ip in ['2001:DB8::1', '2001:db8::2'] and peer.ip == '2001:db8::1'"
+    assert codes(rule("a", said)) == []
