@@ -132,8 +132,8 @@ def meant(word: str, choices: Iterable[str]) -> str:
 
 
 def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
-    for number, line in enumerate(lines, 1):
-        if line.count(".") >= 40 and _ENDLESS_KEY.search(_bare(line)):
+    for number, written in enumerate(lines, 1):
+        if written.count(".") >= 40 and _ENDLESS_KEY.search(_bare(written)):
             raise Misconfigured(Fault("a key has too many parts", place=Place(name, number)))
     try:
         return tomllib.loads(text)

@@ -32,6 +32,7 @@ def tree(data: Mapping[str, Any]) -> Iterator[str]:
     names = max((len(run["name"]) for run in data["filters"]), default=0) + 2
     for run in data["filters"]:
         yield from _filter(run, data["facts"].get(run["name"]), names, width)
+    yield from _absent(data)
     yield ""
     yield from _score(data["score"])
     yield from _recipients(data["recipients"])
@@ -62,6 +63,18 @@ def _act(act: Mapping[str, Any]) -> str:
     done += [f"sends it to {act['redirect']}"] if act["redirect"] else []
     why = f" · {act['why']}" if act["why"] else ""
     return f"rule {act['rule']} {', '.join(done) or 'matches'} · {act['place']}{why}"
+
+
+def _absent(data: Mapping[str, Any]) -> Iterator[str]:
+    """How conditions read what this mail lacks."""
+    lacking = [
+        run["name"]
+        for run in data["filters"]
+        if run["state"] in ("skipped", "failed", "timed-out") and run["name"] not in data["facts"]
+    ]
+    if lacking:
+        reads = "false in a condition; equals nothing, is in nothing"
+        yield f"\n  absent: {' '.join(lacking)}   ({reads})"
 
 
 def _filter(

@@ -240,6 +240,7 @@ class _Compiler:
         if member and kind.word == "text" and (found := _networks(self.parsed, right)):
             return closures.held(found.holds, run, denies=denies)
         self.scope.refuse_unquoted(kind, right)
+        self._refuse_equal_network(op, left, right)
         other_kind, other = self.compile(right, depth)
         fitting.comparison(self.parsed, op, Term(left, kind), Term(right, other_kind))
         match left:
@@ -248,6 +249,16 @@ class _Compiler:
                     type(op), self.scope.word(root), left.attr, other({})
                 )
         return closures.compared(type(op), run, other)
+
+    def _refuse_equal_network(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
+        match op, left, right:
+            case ast.Eq() | ast.NotEq(), ast.Attribute(attr="ip"), ast.Constant(
+                value=str() as text
+            ):
+                if networks.likely(text):
+                    word = "in" if isinstance(op, ast.Eq) else "not in"
+                    hint = f"Write {self._shown(left)} {word} '{text}'."
+                    raise self._misfit(right, "an address never equals a network", hint)
 
     def _is_constant(self, node: ast.expr) -> bool:
         return isinstance(node, (ast.Constant, ast.List, ast.Tuple)) or self.scope.is_amount(node)

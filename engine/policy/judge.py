@@ -117,4 +117,4 @@ def _reply(rule: Rule, values: Values) -> Reply | None:
         return None
     if rule.reply is None:
         return DEFAULT_REPLIES[rule.then]
-    return Reply.parse(rule.reply.fill(values))
+    return rule.reply.fill_reply(values)

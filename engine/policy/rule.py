@@ -6,7 +6,7 @@ import datetime
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from millrace.engine.errors import Place
 from millrace.engine.mail.address import Address
@@ -49,8 +49,16 @@ class Template:
 
     def fill(self, values: Values) -> str:
         """The text with the values in it, cleaned of what could break a line."""
+        return self._filled(self.text, values)
+
+    def fill_reply(self, values: Values) -> Reply:
+        """The same for an answer, whose codes are the operator's: a value cannot become one."""
+        written = Reply.parse(self.text)
+        return replace(written, text=self._filled(written.text, values))
+
+    def _filled(self, text: str, values: Values) -> str:
         found = iter(self.parts)
-        return PLACEHOLDER.sub(lambda _: _shown(next(found).run(values)), self.text)
+        return PLACEHOLDER.sub(lambda _: _shown(next(found).run(values)), text)
 
     def fill_ascii(self, values: Values) -> str:
         """The same for a header field: letters beyond ASCII become question marks."""

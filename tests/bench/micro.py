@@ -8,11 +8,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from millrace.engine.document import Document
 from millrace.engine.load.milter import events
 from millrace.engine.mail.address import Address
+from millrace.engine.mail.author import Author
 from millrace.engine.mail.envelope import Recipient, Sender
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Peer
@@ -22,13 +24,15 @@ from millrace.engine.pipeline import graph, spec
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.policy.decision import Decision
+from millrace.engine.policy.judge import speak
+from millrace.engine.policy.rule import Rule
 from millrace.engine.services import SystemClock
 from millrace.engine.store.observation import observe
 from millrace.engine.store.reports import key_of
 from millrace.engine.wire import milter as wire
 from millrace.filters.dkim import Dkim
 from millrace.filters.dmarc import Aligned, Dmarc
-from millrace.filters.spam import ScoreSpam
+from millrace.filters.spam import ScoreSpam, Spam
 from millrace.filters.spf import Spf
 from millrace.models.classify import Models
 
@@ -55,6 +59,9 @@ def figures(corpus: Corpus, quick: bool) -> Iterator[Figure]:
     for size, goal in ((2, 150), (10, 350), (50, 1300)):
         yield Figure(f"spam score, {size} KB", _timed(_spam(size), least), goal)
     yield Figure("condition of three comparisons", _timed(_condition(), least), 1)
+    yield Figure("condition of three comparisons that hold", _timed(_holding(), least), 1)
+    yield Figure("condition of a size, networks and a pattern", _timed(_measured(), least))
+    yield Figure("judging 200 rules, of which the last matches", _timed(_judging(), least), 100)
     yield from lists.figures(lambda run: _timed(run, least), quick)
     yield Figure("decision record of seven filters", _timed(_record(), least))
     yield Figure("note for a DMARC report, one mail", _timed(_noted(), least), 40)
@@ -142,15 +149,50 @@ def _spam(size: int) -> Callable[[], Any]:
 
 
 def _condition() -> Callable[[], Any]:
+    return partial(_rules(_POLICY)[0].when.run, {})
+
+
+def _holding() -> Callable[[], Any]:
+    return partial(_rules(_POLICY)[0].when.run, _facts())
+
+
+def _measured() -> Callable[[], Any]:
+    when = "message.size < 25MiB and peer.ip in ['192.0.2.0/24', '2001:db8::/32']"
+    rule = _rule("all", f"{when} and matches(helo.name, '^mail[0-9]*[.]')")
+    return partial(_rules(rule)[0].when.run, _facts())
+
+
+def _judging() -> Callable[[], Any]:
+    whens = [f"dmarc.result == 'fail' and from.domain == 'd{n}.example'" for n in range(100)]
+    whens += [f"peer.ip == '192.0.2.{n}' or spam.probability > 0.9{n:02}" for n in range(98, 0, -1)]
+    whens += ["spf.result == 'softfail' and not login", "dmarc.policy == 'reject'"]
+    rules = _rules("".join(_rule(f"r{at}", when) for at, when in enumerate(whens)))
+    facts = {**_facts(), "spam": Spam(0.4, "x")}
+    rule, _ = speak(rules, facts)
+    assert rule is rules[199]
+    return partial(speak, rules, facts)
+
+
+def _rule(name: str, when: str) -> str:
+    return f'[[rule]]\nname = "{name}"\nwhen = "{when}"\nthen = "tag"\n'
+
+
+def _rules(policy: str) -> tuple[Rule, ...]:
     wired = spec.load(Document(_RULE_FILTERS, "rule.toml"), "rule")
-    plan = graph.compile_plan(wired, Document(_POLICY, "policy.toml"), "policy")
-    rule = plan.policy.rules[0]
-    values: dict[str, Any] = {}
+    return graph.compile_plan(wired, Document(policy, "policy.toml"), "policy").policy.rules
 
-    def run() -> None:
-        rule.when.run(values)
 
-    return run
+def _facts() -> dict[str, Any]:
+    name, aligned = "b.example", Aligned(spf=False, dkim=False)
+    return {
+        "peer": Peer("192.0.2.200"),
+        "helo": Helo("mail.b.example"),
+        "from": Author((Address("a", name),)),
+        "message": _SMALL,
+        "spf": Spf("fail", "mfrom", name),
+        "dmarc": Dmarc("fail", "reject", name, name, name, aligned),
+        "spam": Spam(0.97, "x"),
+    }
 
 
 def _noted() -> Callable[[], Any]:

@@ -2,9 +2,16 @@
 
 import asyncio
 
-from fakes import Walker, plan_of
+from fakes import Walker, plan_of, uses
 
 from millrace.engine.cli.tree import tree
+from millrace.engine.mail.finding import Fact
+from millrace.engine.mail.message import Message
+
+
+class Measured(Fact):
+    """A fact."""
+
 
 POLICY = """
 [[rule]]
@@ -36,3 +43,15 @@ def test_what_each_rule_did_is_told_with_its_place_and_reason():
     assert lines[3] == "         rule known adds X-A: b · law.toml:2 · we know it"
     assert "  ann@example.net: accepted" in lines
     assert "    rule own sends it to team@example.net · law.toml:8" in lines
+
+
+def test_how_conditions_read_what_is_absent_is_told():
+    class Measure:
+        def run(self, message: Message) -> Measured:
+            return Measured()
+
+    pipeline = uses("measure") + 'when = "login"\n'
+    walker = Walker(plan_of(pipeline, measure=Measure))
+    asyncio.run(walker.whole())
+    text = "\n".join(tree(walker.records[0].as_data()))
+    assert "\n\n  absent: measure   (false in a condition; equals nothing, is in nothing)\n" in text

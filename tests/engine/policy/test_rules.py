@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from listed import lists
 
 from millrace.engine.document import Document
@@ -193,6 +195,21 @@ def test_text_of_a_placeholder_is_no_placeholder_itself():
     (found,) = loaded(rule(reply='"550 5.7.1 {early.text}"')).rules
     verdict = judge.verdict(found, {"early": Early(text="{late.text} {")})
     assert str(verdict.reply) == "550 5.7.1 {late.text} {"
+
+
+@given(st.text(max_size=200))
+@example("4.7.1 come again")
+@example("5.5.5 another code")
+@example("\r\n250 2.0.0 Ok")
+@example("550-")
+def test_what_strangers_wrote_is_neither_code_nor_line_of_a_reply(text):
+    for written in ("550 {early.text}", "550 5.7.26 {early.text}", "550 5.7.26 a {early.text} b"):
+        (found,) = loaded(rule(reply=f'"{written}"')).rules
+        reply = judge.verdict(found, {"early": Early(text=text)}).reply
+        assert (reply.code, reply.enhanced) == (550, "5.7.26" if "26" in written else "5.7.1")
+        assert len(reply.lines) == 1
+        assert reply.text.isprintable()
+        assert len(reply.text) <= 124
 
 
 def test_refusal_without_reply_has_one_by_default():
