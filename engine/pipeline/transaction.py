@@ -305,6 +305,8 @@ class Transaction:
         return self._plan.deadline - self._spent
 
     def _judge(self, step: Step, scope: Scope) -> None:
+        if not step.weights and not step.rules:
+            return
         now = self._serving.clock.now()
         if step.weights:
             scope.terms = [*scope.terms, *judge.terms(step.weights, scope.values, now)]
@@ -319,7 +321,8 @@ class Transaction:
     def _edits(self, mail: Scope) -> Iterator[Edit]:
         """All edits in the order of the file, then the rules'; each recipient's asked once."""
         yield from (found := list(self._filter_edits(mail)))
-        yield from self._rule_edits(mail, found)
+        if mail.acts or self._own_acts:
+            yield from self._rule_edits(mail, found)
 
     def _rule_edits(self, mail: Scope, before: list[Edit]) -> Iterator[Edit]:
         own = [e for address, acts in self._own_acts for e in judge.edits(acts, [address])]
