@@ -42,12 +42,12 @@ class Image:
     def __init__(self, data: memoryview) -> None:
         begin = len(MAGIC) + _LENGTH.size
         if len(data) < begin or bytes(data[: len(MAGIC)]) != MAGIC:
-            raise ValueError("is no image of a list")
+            raise ValueError("its image is none")
         (length,) = _LENGTH.unpack(data[len(MAGIC) : begin])
         self.head: dict[str, Any] = json.loads(bytes(data[begin : begin + length]))
         self._body = data[begin + length :]
         if len(self._body) != self.head["size"]:
-            raise ValueError("is half an image of a list")
+            raise ValueError("its image is half of one")
 
     def section(self, name: str) -> memoryview:
         """One section, as numbers of its format."""

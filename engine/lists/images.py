@@ -103,7 +103,8 @@ def _read(path: Path) -> bytes:
 
 
 def _compile_apart(path: Path, kind: ListKind, target: Path) -> None:
-    command = [sys.executable, "-m", compiling.__name__, str(path), kind, str(target)]
+    # -P: nothing that lies in the working folder is taken for ours
+    command = [sys.executable, "-P", "-m", compiling.__name__, str(path), kind, str(target)]
     try:
         ended = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False

@@ -2,8 +2,8 @@
 
 Each process compiles them for itself: what RE2 makes of them cannot lie in a file.
 
-Fails: `compiled` raises `Unfit`, with the number of the pattern that is none; a process without
-RE2 raises `Misconfigured`.
+Fails: `check` raises `Unfit` for what is no pattern, `Patterns` ValueError for more than RE2 can
+take; both raise `Misconfigured` in a process without RE2.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from millrace.engine.lists.image import Image
 
 TEXT_MAX = 1 << 20  # characters of a text that are looked at
 PATTERNS_MAX = 20_000
+MEMORY = 64 << 20  # octets that RE2 may take for a list
 _MISSING = "lists of patterns need RE2, which is not installed"
 _INSTALL = "pip install google-re2, or pip install 'millrace[regexp]'."
 
@@ -61,7 +62,7 @@ def check(pattern: str) -> None:
 def _options(re2: Any) -> Any:  # noqa: ANN401
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 64 << 20
+    options.max_mem = MEMORY
     return options
 
 
@@ -82,9 +83,12 @@ class Patterns:
             return lambda _: []
         re2 = library()
         made = re2.Set.SearchSet(_options(re2))
-        for text in texts:
-            made.Add(text)
-        made.Compile()
+        try:
+            for text in texts:
+                made.Add(text)
+            made.Compile()
+        except re2.error:
+            raise ValueError("holds more than RE2 can search for at once: split it") from None
         match: Callable[[str], list[int] | None] = made.Match
         return match
 

@@ -180,7 +180,7 @@ class Shelf:
         try:
             table, head = opened(image, self._clock)
         except ValueError as error:
-            raise Misconfigured(Fault(f"its image {error}", "", Place(str(each.path)))) from None
+            raise Misconfigured(Fault(str(error), "", Place(str(each.path)))) from None
         each.put_in_force(table, head, looked)
 
     def _found(self, faults: list[Fault]) -> Iterator[LivingList]:

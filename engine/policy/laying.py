@@ -9,7 +9,7 @@ Fails: `laid` raises `Misconfigured` when two versions of a rule cannot stand be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,46 +49,46 @@ def laid(policy: Policy, overlays: Sequence[Overlay]) -> Policy:
 
 def _versions(rule: Rule, over: list[Overlay], faults: list[Fault]) -> Iterator[Rule]:
     """In the order of the overlays, the policy's own last."""
-    chosen = [(overlay, overlay.rules.get(rule.name)) for overlay in over]
-    all_rules = [rule, *(each for _, each in chosen if each is not None)]
-    for placed in _places(all_rules, over, faults):
-        for at, (_, each) in enumerate(chosen):
+    theirs = [overlay.rules.get(rule.name) for overlay in over]
+    live = [each for each in (*theirs, rule) if each is not None and each.live]
+    for least, recipient in _places(live, over, faults):
+        for at, each in enumerate(theirs):
             if each is not None:
-                yield placed(each, over[at], over[:at])
-        yield placed(rule, None, over)
+                yield _placed(_guarded(each, over[at], over[:at]), least, recipient=recipient)
+        yield _placed(_guarded(rule, None, over), least, recipient=recipient)
 
 
-Placed = Callable[[Rule, Overlay | None, Sequence[Overlay]], Rule]
+def _places(
+    live: list[Rule], over: Sequence[Overlay], faults: list[Fault]
+) -> Iterator[tuple[Stage, bool]]:
+    """When the versions of one rule are judged: all for each recipient, or all for the whole mail.
 
-
-def _places(versions: list[Rule], over: Sequence[Overlay], faults: list[Fault]) -> Iterator[Placed]:
-    """How the versions of one rule are placed: all at RCPT, or all for the whole mail.
-
-    Were they judged at different times, a mail to several might be judged by none or by two.
+    The earliest stage, and whether for each recipient.  Were they judged at different times, a
+    mail to several might be judged by none or by two.
     """
-    least = Stage.MAIL if any(each.asks("login") for each in over) else Stage.CONNECT
     if not any(each.asks("recipient") for each in over):
-        yield lambda rule, own, others: _guarded(rule, own, others, max(rule.stage, least))
+        yield Stage.MAIL if any(each.asks("login") for each in over) else Stage.CONNECT, False
         return
-    early = all(r.stage <= Stage.RCPT and r.then not in _WHOLE_MAIL for r in versions)
-    own = next((r for r in versions if r.recipient), None)
-    if early:
-        yield lambda rule, mine, others: replace(
-            _guarded(rule, mine, others, Stage.RCPT), recipient=True
-        )
-    if not early and own is not None:
-        late = next(r for r in versions if r.stage > Stage.RCPT or r.then in _WHOLE_MAIL)
+    late = next((r for r in live if r.stage > Stage.RCPT or r.then in _WHOLE_MAIL), None)
+    own = next((r for r in live if r.recipient), None)
+    if late is None:
+        yield Stage.RCPT, True
+    if late is not None and own is not None:
         hint = f"The other version ({late.place.file}:{late.place.line}) is of the whole mail."
         sentence = f'"{own.name}" is judged for each recipient here, for the whole mail there'
         faults.append(Fault(sentence, hint, own.place))
     # who is let pass at RCPT must be let pass by what is judged of the whole mail, too
-    elif not early or (own is None and any(r.then is Action.PASS and r.stop for r in versions)):
-        yield lambda rule, mine, others: _guarded(
-            rule, mine, others, max(rule.stage, Stage.HEADERS)
-        )
+    elif late is not None or (own is None and any(r.then is Action.PASS and r.stop for r in live)):
+        yield Stage.HEADERS, False
 
 
-def _guarded(rule: Rule, own: Overlay | None, others: Sequence[Overlay], stage: Stage) -> Rule:
+def _placed(rule: Rule, least: Stage, *, recipient: bool) -> Rule:
+    if not rule.live:  # nobody judges it; in tests it keeps its place among its like
+        return rule
+    return replace(rule, stage=max(rule.stage, least), recipient=recipient or rule.recipient)
+
+
+def _guarded(rule: Rule, own: Overlay | None, others: Sequence[Overlay]) -> Rule:
     """The rule, where `own` fits and none of `others` does."""
     when, asked = rule.when.run, [*others, *([own] if own else [])]
     names = rule.when.names
@@ -104,7 +104,7 @@ def _guarded(rule: Rule, own: Overlay | None, others: Sequence[Overlay], stage: 
         return (own is None or own.fits(subject)) and bool(when(values))
 
     guarded: Run = run
-    return replace(rule, when=replace(rule.when, run=guarded, names=names), stage=stage)
+    return replace(rule, when=replace(rule.when, run=guarded, names=names))
 
 
 def subject_of(values: Values) -> Subject:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace.engine.errors import Misconfigured
+from millrace.engine.lists import patterns
 from millrace.engine.lists.compiling import compiled
 from millrace.engine.lists.entries import read
 from millrace.engine.lists.holding import held, near, same
@@ -241,5 +242,35 @@ def test_of_two_ends_of_one_entry_the_later_one_counts():
 def test_image_that_is_cut_or_foreign_is_refused():
     image = compiled(b"a.example\n", "domains", "x")
     for bad in (image[:-8], b"other" + image, b""):
-        with pytest.raises(ValueError, match="image of a list"):
+        with pytest.raises(ValueError, match="its image is"):
             opened(memoryview(bad))
+
+
+@given(
+    st.sampled_from(["domains", "addresses", "networks", "map", "patterns"]),
+    st.lists(
+        st.text("aü.@/:0129 -=*#()[until\t\r\0") | st.text(max_size=30) | st.binary(max_size=30)
+    ),
+)
+def test_whatever_stands_in_a_file_it_is_taken_or_told(kind, lines):
+    octets = [each if isinstance(each, bytes) else each.encode() for each in lines]
+    data = b"".join(line + b"\n" for line in octets)
+    found, faults = tried(kind, data)
+    for line in octets if found is not None else ():
+        assert found.holds(line.decode("utf-8", "replace")) in (True, False)
+    assert all(fault.sentence and fault.place.line for fault in faults)
+
+
+def tried(kind, data):
+    """The table, or the faults."""
+    try:
+        return opened(memoryview(compiled(data, kind, "x")), lambda: NOW)[0], ()
+    except Misconfigured as error:
+        return None, error.faults
+
+
+def test_patterns_that_are_too_much_together_are_told(monkeypatch):
+    monkeypatch.setattr(patterns, "MEMORY", 100_000)
+    assert table("patterns", "word0 in [a-z]+").holds("word0 in a")
+    with pytest.raises(ValueError, match="more than RE2 can search for at once"):
+        table("patterns", *(f"word{n} in [a-z]+" for n in range(2000)))

@@ -144,3 +144,9 @@ def test_mta_is_asked_for_recipients_when_an_overlay_looks_at_them():
 def test_overlay_is_part_of_the_revision():
     assert plan(LATE).revision != plan(LATE, acme=MILD).revision
     assert plan(LATE, acme=MILD).revision != plan(LATE, acme=MILD + "# more\n").revision
+
+
+def test_rule_that_this_pipeline_never_judges_keeps_its_place():
+    unmeasured = rule("r", "score >= 7", "quarantine") + rule("s", "score >= 5", "tag")
+    made = plan(unmeasured, acme=ACME + rule("r", "score >= 12", "tag"))
+    assert len({(each.stage, each.live) for each in made.policy.rules}) == 1
