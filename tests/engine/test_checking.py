@@ -123,7 +123,7 @@ READS = (
     '[[rule]]\nname = "p"\nwhen = "from.domain in lists.partners and spf.result == \'pass\'"\n'
     'then = "pass"\n'
 )
-OVER = 'policy = "law"\nfor = { recipient = "acme.example" }\n'
+OVER = 'policy = "law"\nfor = { login = "ann" }\n'
 
 
 def test_list_that_a_rule_reads_is_no_finding(settings):
