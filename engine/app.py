@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from millrace.engine import plans as files
 from millrace.engine import reload
 from millrace.engine.census import Census, Seat
 from millrace.engine.doors import Door, Doorway, open_door
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.health import needs_of
+from millrace.engine.lists.shelf import LivingList
 from millrace.engine.net import listener as sockets
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving
@@ -30,6 +32,7 @@ from millrace.engine.store.noting import Noting
 from millrace.engine.store.reports import ReportStore
 from millrace.engine.telemetry.breakers import BreakerCollector
 from millrace.engine.telemetry.journal import Journal
+from millrace.engine.telemetry.listings import ListCollector
 from millrace.engine.telemetry.log import Troubles, log_decision
 from millrace.engine.telemetry.metrics import DnsSeen, Metrics
 
@@ -48,7 +51,7 @@ def plans_of(settings: Settings) -> dict[str, Plan]:
         hint = "Write one, or make a settings file with `millrace init`."
         place = Place(settings.source)
         raise Misconfigured(Fault("there is no [[listener]]: nothing to serve", hint, place))
-    return reload.build(settings, (each.pipeline for each in settings.listener))
+    return reload.first(settings, (each.pipeline for each in settings.listener))
 
 
 class App:
@@ -85,6 +88,7 @@ class App:
         self._show_plans()
         self.metrics.watch(self._dns_seen, self._connections, self._refused)
         self.metrics.registry.register(BreakerCollector(self.services.breakers))
+        self.metrics.registry.register(ListCollector(self._lists))
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self.stop, 0)  # a door that cannot open closes the others
             await self._open_doors()
@@ -114,6 +118,14 @@ class App:
         if self._noting is not None:
             await self._noting.close()
         await self.services.close()
+
+    async def watch_lists(self) -> None:
+        """Put lists in force whose files have changed, until cancelled."""
+        every, shelf = self.settings.lists.poll, files.list_shelf(self.settings)
+        while every > 0:
+            await asyncio.sleep(every)
+            for each in shelf.changed():
+                await asyncio.to_thread(shelf.renew, each)
 
     async def prepare(self) -> Reloaded | None:
         """The first half of a reload; None when `commit` may follow."""
@@ -158,6 +170,7 @@ class App:
             "revisions": self.reloading.in_force,
             "connections": self._connections(),
             "refused": self._refused(),
+            "lists": [each.as_json() for each in self._lists()],
         }
 
     async def health(self) -> list[Health]:
@@ -171,6 +184,11 @@ class App:
     def needs(self) -> list[dict[str, Any]]:
         """Which filters of the plans that serve need which services."""
         return needs_of(serving.plan for serving in self.serving.values())
+
+    def _lists(self) -> list[LivingList]:
+        """By name."""
+        found = files.list_shelf(self.settings).lists
+        return [found[name] for name in sorted(found)]
 
     def _connections(self) -> dict[str, int]:
         return {f"{d.kind} {d.listener.address}": d.listener.connections for d in self.doors}

@@ -1,7 +1,7 @@
-"""From names to plans: find the files, wire them, and run their own tests.
+"""From names to plans: find the files, and wire them.
 
 A pipeline or policy is looked for in the operator's folder first, then among the shipped
-ones.  `NAME.test.toml` beside a policy is its test; a red one stops a reload.
+ones.  `NAME.test.toml` beside a policy is its test (see `trials`).
 
 Fails: `Misconfigured`, with every fault that was found.
 """
@@ -12,16 +12,21 @@ import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from millrace.engine.document import Document, meant
 from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.lists.shelf import Shelf, shelf
 from millrace.engine.pipeline import spec
-from millrace.engine.pipeline.graph import compile_plan, vocabulary
+from millrace.engine.pipeline.graph import compile_plan, read_policy, vocabulary
 from millrace.engine.pipeline.plan import Node, Plan
 from millrace.engine.pipeline.spec import PipelineSpec
-from millrace.engine.policy import trial
+from millrace.engine.policy.listing import Lists
+from millrace.engine.policy.overlay import Overlay, policy_of
+from millrace.engine.policy.rule import Policy
 from millrace.engine.policy.trial import Outcome
 from millrace.engine.settings import Settings
+from millrace.engine.store.history import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ def document(settings: Settings, kind: str, name: str) -> Document:
 
 def path_of(settings: Settings, kind: str, name: str) -> Path:
     """Where that file stands."""
+    if settings.snapshot is not None:
+        kept = settings.snapshot / kind / file_name(name)
+        if kept.is_file():
+            return kept
     if name.endswith(".toml"):
         return Path(name)
     for folder in folders(settings, kind):
@@ -75,7 +84,48 @@ def load_plan(settings: Settings, pipeline: str, policy: str = "") -> Plan:
     """The plan of a pipeline; `policy` puts another one in place of its own."""
     wired = load_spec(settings, pipeline)
     name = policy or wired.policy
-    return compile_plan(wired, document(settings, "policies", name), name)
+    read = document(settings, "policies", name)
+    return compile_plan(wired, read, name, lists(settings), overlays(settings, name))
+
+
+def overlays(settings: Settings, policy: str) -> dict[str, Document]:
+    """What lies over a policy: the files of `policies/overlays` that name it, in order."""
+    folder = settings.at(settings.policies) / "overlays"
+    if settings.snapshot is not None:
+        folder = settings.snapshot / "overlays"
+    found = {}
+    for path in folder.glob("*.toml"):
+        read = Document.load(path)
+        known = names(settings, "policies")
+        wanted = policy_of(read)
+        if wanted == policy:
+            found[unquote(path.name.removesuffix(".toml"))] = read
+        elif wanted not in known:
+            fault = read.fault(("policy",), f"there is no policy '{wanted}'", meant(wanted, known))
+            raise Misconfigured(fault)
+    return dict(sorted(found.items()))
+
+
+def policy_with_overlays(
+    settings: Settings, pipeline: str, policy: str = ""
+) -> tuple[Policy, list[Overlay]]:
+    """The policy of a pipeline and what lies over it, apart."""
+    wired = load_spec(settings, pipeline)
+    name, found = policy or wired.policy, lists(settings)
+    words = vocabulary(load_plan(settings, pipeline, policy).nodes)
+    read = document(settings, "policies", name)
+    return read_policy(read, name, words, found, overlays(settings, name))
+
+
+def list_shelf(settings: Settings) -> Shelf:
+    """The lists of `policies/lists`, alive; one shelf in each process."""
+    folder = settings.at(settings.policies) / "lists"
+    return shelf(folder, settings.at(settings.lists.index))
+
+
+def lists(settings: Settings) -> Lists:
+    """The operator's lists by name, as their files are now."""
+    return list_shelf(settings).open()
 
 
 def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
@@ -90,15 +140,17 @@ def load_spec(settings: Settings, pipeline: str) -> PipelineSpec:
     return replace(read, filters=forgiving)
 
 
-def try_policy(settings: Settings, plan: Plan) -> Trial | None:
-    """Run the tests that stand beside a plan's policy; None where there are none."""
-    path = path_of(settings, "policies", plan.policy.name)
-    tests = path.with_name(path.name.removesuffix(".toml") + ".test.toml")
-    if not tests.is_file():
-        return None
-    words = vocabulary(plan.nodes)
-    cases = trial.load(Document.load(tests), words)
-    return Trial(str(tests), tuple(trial.try_case(plan.policy, case) for case in cases))
+def list_remarks(settings: Settings) -> tuple[Fault, ...]:
+    """What is odd about the lists but no fault, such as an entry that stands twice."""
+    shelf = list_shelf(settings)
+    shelf.open()
+    return tuple(remark for each in shelf.lists.values() for remark in each.remarks)
+
+
+def tests_of(settings: Settings, policy: str) -> Path:
+    """Where the tests of a policy stand, whether there are any or not."""
+    path = path_of(settings, "policies", policy)
+    return path.with_name(path.name.removesuffix(".toml") + ".test.toml")
 
 
 def red_faults(trials: list[Trial]) -> Iterator[Fault]:

@@ -31,7 +31,7 @@ from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.policy.decision import Decision, answered
-from millrace.engine.ports import Clock
+from millrace.engine.ports import Clock, Scan
 from millrace.engine.services import Services, SystemClock
 from millrace.engine.settings import Settings
 from millrace.engine.state.memory import MemoryState
@@ -54,8 +54,22 @@ class FixedClock:
 
 
 @dataclass(frozen=True, slots=True)
+class StillScanner:
+    """A scanner that finds the same in every mail; "" is nothing."""
+
+    found: str
+
+    async def scan(self, message: Message, socket: str, timeout: float) -> Scan:
+        """Find it."""
+        return Scan(self.found, "rehearsal")
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One mail to rehearse; `raw` None rehearses the envelope alone."""
+    """One mail to rehearse; `raw` None rehearses the envelope alone.
+
+    `scanner` is what the virus scanner finds; None asks the one that is there.
+    """
 
     raw: bytes | None
     ip: str = ""
@@ -67,6 +81,7 @@ class Case:
     dns: Mapping[str, Any] | Path | None = None
     keep: bool = False
     id: str = ""
+    scanner: str | None = None
 
     @staticmethod
     def read(data: Mapping[str, Any], folder: Path) -> Case:
@@ -74,7 +89,7 @@ class Case:
         raw = _raw(data, folder)
         dns = data.get("dns")
         to = data.get("to") or []
-        for key in ("ip", "helo", "from", "login", "now", "mail", "to"):
+        for key in ("ip", "helo", "from", "login", "now", "mail", "to", "scanner"):
             given = to if key == "to" and isinstance(to, list) else [data.get(key) or ""]
             if not all(isinstance(each, str) for each in given):
                 raise ValueError(f"{key} is text, not {data[key]!r}")
@@ -89,6 +104,7 @@ class Case:
             dns=folder / dns if isinstance(dns, str) else dns,
             keep=data.get("state") == "keep",
             id=str(data.get("id", "")),
+            scanner=data.get("scanner"),
         )
 
 
@@ -145,11 +161,15 @@ class Rehearsed:
 
 
 class Theatre:
-    """Where cases are rehearsed: one plan, one state that cases may share; files are read once."""
+    """Where cases are rehearsed: one plan, one state that cases may share; files are read once.
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    A `resolver` answers in place of the cases' own DNS.
+    """
+
+    def __init__(self, settings: Settings, plan: Plan, resolver: Resolver | None = None) -> None:
         self._settings = settings
         self._plan = plan
+        self._given = resolver
         self._kept = MemoryState()
         self._live: Services | None = None
         self._zones: dict[Path, ZoneDns] = {}
@@ -157,7 +177,12 @@ class Theatre:
     async def rehearse(self, case: Case) -> Rehearsed:
         """Walk one case; raises `Misconfigured` or ValueError when it is none."""
         services = self._services(case)
-        serving = Serving(self._plan, services.ports, services.clock, lambda _: None)
+        fixed = {} if case.scanner is None else {"scanner": StillScanner(case.scanner)}
+
+        def ports() -> dict[str, Any]:
+            return services.ports() | fixed
+
+        serving = Serving(self._plan, ports, services.clock, lambda _: None)
         walk = _Walk(Transaction(serving, "explain"))
         try:
             return await walk.walk(case)
@@ -188,6 +213,8 @@ class Theatre:
         return memory
 
     def _resolver(self, dns: Mapping[str, Any] | Path | None) -> Resolver | None:
+        if self._given is not None:
+            return self._given
         if not isinstance(dns, Path):
             return ZoneDns.of(dns) if dns is not None else None
         if dns not in self._zones:  # a batch names one file thousands of times

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from millrace.engine import plans
+from millrace.engine import history, plans, trials
 from millrace.engine.errors import Fault, Misconfigured, Unavailable
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving
@@ -44,7 +44,7 @@ def build(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
     for name in dict.fromkeys(names):
         try:
             plan = plans.load_plan(settings, name)
-            trial = plans.try_policy(settings, plan)
+            trial = trials.try_policy(settings, plan)
         except Misconfigured as error:
             faults += error.faults
             continue
@@ -55,10 +55,27 @@ def build(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
     return built
 
 
+def first(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
+    """The plans to begin with: where the files are no good, those of a rollback serve on."""
+    names = tuple(names)
+    chosen = history.in_place(settings, names)
+    if chosen.snapshot is not None:
+        _log.warning("a rollback serves, not the files: %s", chosen.snapshot)
+    try:
+        return build(chosen, names)
+    except Misconfigured as error:
+        kept = history.rolled_back(settings)
+        if kept is None:
+            raise
+        built = build(kept, names)
+        _log.error("the files are no good, and the rollback serves on: %s", error)
+        return built
+
+
 def attempt(settings: Settings, in_force: Mapping[str, str]) -> dict[str, Plan] | Reloaded:
     """The plans that the files make now; where there is nothing to swap, how it ended."""
     try:
-        built = build(settings, in_force)
+        built = build(history.in_place(settings, in_force), in_force)
     except (Misconfigured, Unavailable) as error:
         return refused(in_force, str(error))
     except Exception as error:  # the wall around a reload

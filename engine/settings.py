@@ -17,8 +17,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from millrace.engine.document import Document, Path_, meant, nearest
 from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.lists.settings import Lists as Lists
 from millrace.engine.options import Octets, Option, Seconds, Unfit, build, converted, options_of
 from millrace.engine.state.settings import State as State
+from millrace.engine.store.history import HistorySettings
 
 PLACES = (Path("millrace.toml"), Path("/etc/millrace/millrace.toml"))
 Profile = Literal["development", "production"]
@@ -145,7 +147,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of it.  `folder` is what relative paths count from; `origins` says who chose what."""
+    """All of it.  `folder` is what relative paths count from; `origins` says who chose what.
+
+    `snapshot` is the folder of a revision whose files are read in place of those of now.
+    """
 
     profile: Annotated[Profile, "development or production"] = "development"
     workers: Annotated[int | Literal["auto"], 'processes that take mail; "auto": one a core'] = 1
@@ -164,12 +169,15 @@ class Settings:
     archive: Archive = Archive()
     keys: Keys = Keys()
     reports: Reports = Reports()
+    lists: Lists = Lists()
+    history: HistorySettings = HistorySettings()
     models: Models = Models()
     scanner: Scanner = Scanner()
     log: Log = Log()
     limits: Limits = Limits()
     folder: Path = field(default=Path(), init=True)
     source: str = ""
+    snapshot: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, path: Path) -> Path:
@@ -177,11 +185,14 @@ class Settings:
         return self.folder / path
 
 
+_SECTIONS = (
+    *("http", "dns", "state", "archive", "keys", "reports"),
+    *("lists", "history", "models", "scanner", "log", "limits"),
+)
 SECTIONS: dict[str, type] = {
     entry.name: type(getattr(Settings(), entry.name))
     for entry in fields(Settings)
-    if entry.name
-    in ("http", "dns", "state", "archive", "keys", "reports", "models", "scanner", "log", "limits")
+    if entry.name in _SECTIONS
 }
 _OWN_NAMES = ("profile", "workers", "user", "group", "pipelines", "policies")
 _OWN = {o.name: o for o in options_of(Settings) if o.name in _OWN_NAMES}

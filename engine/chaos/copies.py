@@ -56,6 +56,8 @@ def write(settings: Settings, pipeline: str, folder: Path, doors: Doors, reach: 
     _section(data, "dns").update({"servers": list(reach.dns)} if reach.dns else {})
     _section(data, "archive").update(path="archive")
     _section(data, "reports").update(path="reports.db")
+    _section(data, "lists").update(index="lists.index")
+    _section(data, "history").update(path="history")
     _section(data, "log").update(format="json", decisions="decisions.jsonl")
     _section(data, "limits").update(hung=HUNG)
     (folder / "pipelines").mkdir(parents=True, exist_ok=True)

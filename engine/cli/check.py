@@ -2,66 +2,67 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from millrace.engine import plans
+from millrace.engine import checking
+from millrace.engine.checking import Report, Surveyed
+from millrace.engine.cli import sarif
 from millrace.engine.cli.options import read, with_settings
 from millrace.engine.doors import next_hop, octal
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.net.endpoint import Endpoint
+from millrace.engine.policy.analysis.finding import Finding
 from millrace.engine.settings import Settings
 
 
 @click.command()
 @with_settings
 @click.option("--pipeline", "named", metavar="NAME", multiple=True, help="Only these pipelines.")
-def check(config: Path | None, overrides: tuple[str, ...], named: tuple[str, ...]) -> int:
+@click.option("--policy", metavar="NAME", default="", help="Check this policy in place of theirs.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    help="For people, for scripts, or for code hosts (SARIF 2.1.0).",
+)
+def check(
+    config: Path | None, overrides: tuple[str, ...], named: tuple[str, ...], policy: str, form: str
+) -> int:
     """Read everything as `run` would, and say what is wrong, where, and how to mend it.
 
     \b
     Examples:
       millrace check
       millrace check --config new/millrace.toml --pipeline inbound
+      millrace check --policy strict --format sarif > check.sarif
 
-    Exit status 0 when all is well, 1 when something must be mended.
+    A problem is what cannot be meant: a word that is not known, a red test, a rule that no
+    mail ever meets. A note is worth knowing and may well be meant.
+
+    Exit status 0 when all is well, 1 when something must be mended; notes alone are 0.
     """
     try:
-        settings = read(config, overrides)
+        report = _report(read(config, overrides), named, policy)
     except Misconfigured as error:
-        return _told(list(error.faults))
-    names = named or _names(settings)
-    faults: list[Fault] = []
-    lines: list[str] = []
-    for name in names:
-        _check_pipeline(settings, name, faults, lines)
-    faults += _check_listeners(settings)
-    if faults:
-        return _told(faults)
-    for line in lines:
-        click.echo(line)
-    return 0
+        report = Report((), tuple(Finding("unfit", "error", fault) for fault in error.faults))
+    if form == "text":
+        click.echo("\n".join(_told(report)))
+    else:
+        shown = sarif.log(report.findings) if form == "sarif" else _data(report)
+        click.echo(json.dumps(shown, indent=2))
+    return 1 if report.errors else 0
 
 
-def _names(settings: Settings) -> list[str]:
-    served = [listener.pipeline for listener in settings.listener]
-    return list(dict.fromkeys([*served, *plans.names(settings, "pipelines")]))
-
-
-def _check_pipeline(settings: Settings, name: str, faults: list[Fault], lines: list[str]) -> None:
-    try:
-        plan = plans.load_plan(settings, name)
-        trial = plans.try_policy(settings, plan)
-    except Misconfigured as error:
-        faults += error.faults
-        return
-    if trial is not None:
-        faults += plans.red_faults([trial])
-    tests = f"{len(trial.outcomes)} tests pass" if trial else "no tests"
-    rules = f"{len(plan.policy.rules)} rules, {len(plan.policy.weights)} weights, {tests}"
-    counted = f"{name}: {len(plan.nodes)} filters · policy {plan.policy.name} ({rules})"
-    lines.append(f"{counted} · revision {plan.revision}")
+def _report(settings: Settings, named: tuple[str, ...], policy: str) -> Report:
+    report = checking.check(settings, named, policy)
+    faults = dict.fromkeys(_check_listeners(settings))
+    found = [Finding("unfit", "error", fault) for fault in faults]
+    return Report(report.surveyed, (*found, *report.findings))
 
 
 def _check_listeners(settings: Settings) -> list[Fault]:
@@ -77,12 +78,57 @@ def _check_listeners(settings: Settings) -> list[Fault]:
     return faults
 
 
-def _told(faults: list[Fault]) -> int:
-    unique = list(dict.fromkeys(faults))
-    files = {fault.place.file for fault in unique if fault.place.file}
-    for fault in unique:
-        click.echo(f"{fault}\n")
-    problems = f"{len(unique)} problem" + ("s" if len(unique) != 1 else "")
+def _told(report: Report) -> Iterator[str]:
+    notes = [finding for finding in report.findings if finding.level == "note"]
+    for finding in report.errors:
+        yield f"{finding.fault}\n"
+    if not report.errors:
+        yield from map(_summary, report.surveyed)
+        yield from [""] if notes else []
+    for finding in notes:
+        yield f"note: {finding.fault}\n"
+    if report.findings:
+        counted = [_counted(report.errors, "problem")] if report.errors else []
+        counted += [_counted(notes, "note")] if notes else []
+        yield ", ".join(counted) + "."
+
+
+def _counted(findings: Sequence[Finding], word: str) -> str:
+    files = {f.fault.place.file for f in findings if f.fault.place.file}
     where = f" in {len(files)} file" + ("s" if len(files) != 1 else "") if files else ""
-    click.echo(f"{problems}{where}.")
-    return 1
+    return f"{len(findings)} {word}" + ("s" if len(findings) != 1 else "") + where
+
+
+def _summary(each: Surveyed) -> str:
+    plan, trial = each.plan, each.trial
+    tests = f"{len(trial.outcomes)} tests pass" if trial else "no tests"
+    rules = f"{len(plan.policy.rules)} rules, {len(plan.policy.weights)} weights, {tests}"
+    counted = f"{plan.name}: {len(plan.nodes)} filters · policy {plan.policy.name} ({rules})"
+    return f"{counted} · revision {plan.revision}"
+
+
+def _data(report: Report) -> dict[str, object]:
+    pipelines = [
+        {"name": s.plan.name, "policy": s.plan.policy.name, "revision": s.plan.revision}
+        for s in report.surveyed
+    ]
+    return {
+        "problems": len(report.errors),
+        "notes": len(report.findings) - len(report.errors),
+        "findings": [_finding(finding) for finding in report.findings],
+        "pipelines": pipelines,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    fault = finding.fault
+    return {
+        "code": finding.code,
+        "level": finding.level,
+        "file": fault.place.file,
+        "line": fault.place.line,
+        "column": fault.place.column,
+        "width": fault.width,
+        "sentence": fault.sentence,
+        "hint": fault.hint,
+    }

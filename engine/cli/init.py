@@ -53,7 +53,7 @@ def files(folder: Path) -> Iterator[tuple[Path, str]]:
     """What stands in a new folder."""
     text = TEMPLATE.read_text("utf-8")
     if folder.absolute().is_relative_to("/etc"):  # a service writes nothing there
-        for name in ("state.db", "archive", "decisions.jsonl"):
+        for name in ("state.db", "archive", "decisions.jsonl", "lists.index", "history"):
             text = text.replace(f'"{name}"', f'"{DATA}/{name}"').replace(
                 f":{name}", f":{DATA}/{name}"
             )

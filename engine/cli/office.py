@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import click
 
@@ -50,6 +51,24 @@ def ask(where: Endpoint, method: str, path: str) -> tuple[int, dict[str, Any]]:
         raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
     finally:
         connection.close()
+
+
+def page(where: Endpoint, path: str) -> tuple[int, str]:
+    """One page that is text: its status and its words."""
+    connection = _Connection(where)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
+    finally:
+        connection.close()
+
+
+def ask_reload(where: Endpoint, who: str, why: str) -> tuple[int, dict[str, Any]]:
+    """Let the daemon reload; who wants it, and why, goes into its history."""
+    return ask(where, "POST", "/reload?" + urlencode({"who": who, "why": why}))
 
 
 class _Connection(http.client.HTTPConnection):

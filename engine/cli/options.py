@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,14 @@ def read(config: Path | None, overrides: tuple[str, ...]) -> Settings:
     """The settings that these options, the environment and the file make."""
     named = dict(_pair(text) for text in overrides)
     return settings.load(config or settings.discover(os.environ), os.environ, named)
+
+
+def who() -> str:
+    """Who gives the command: the one behind sudo, where there is one."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return f"uid {os.getuid()}"
 
 
 def _pair(text: str) -> tuple[str, str]:

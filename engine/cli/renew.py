@@ -6,28 +6,33 @@ from pathlib import Path
 
 import click
 
-from millrace.engine.cli.office import ask, at_option, endpoint
-from millrace.engine.cli.options import with_settings
+from millrace.engine.cli.office import ask, ask_reload, at_option, endpoint
+from millrace.engine.cli.options import who, with_settings
 
 
 @click.command()
 @at_option
 @with_settings
-def reload(config: Path | None, overrides: tuple[str, ...], at: str | None) -> int:
+@click.option("--why", default="", help="The reason, for `millrace policy log`.")
+def reload(config: Path | None, overrides: tuple[str, ...], at: str | None, why: str) -> int:
     """Put the pipelines and policies of now in force, in all workers or in none.
 
     \b
     Examples:
       millrace reload
+      millrace reload --why "the fair is over"
       millrace reload --at inet:9980@127.0.0.1
 
     Exit status: 0, or 1 when they are no good and the ones before serve on.
     """
-    code, told = ask(endpoint(at, config, overrides), "POST", "/reload")
+    where = endpoint(at, config, overrides)
+    code, told = ask_reload(where, who(), why)
     for problem in told["problems"]:
         click.echo(problem, err=True)
     revisions = " ".join(sorted(set(told["revisions"].values())))
     click.echo(f"{told['result']}: revision {revisions} serves")
+    if told["rollback"]:
+        click.echo("It is that of a rollback, which ends when the files are changed and taken.")
     return 0 if code == 200 else 1
 
 

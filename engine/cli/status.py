@@ -84,6 +84,10 @@ def _afterwards(told: dict[str, Any]) -> Iterator[str]:
     lines = [f"{count} {what} refused: no room" for what, count in no_room.items() if count]
     if told["restarts"]:
         lines.append(f"{told['restarts']} times a worker ended unasked: the log says how")
+    lists = told.get("lists", ())
+    lines += [f"list {e['name']} stays as it was: {e['trouble']}" for e in lists if e["trouble"]]
+    if told["rollback"]:
+        lines.append("a rollback serves, not the files: `millrace policy diff` tells what differs")
     if told["last_reload"] == "refused":
         lines.append("the last reload was refused: the log says why")
     if lines:

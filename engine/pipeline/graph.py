@@ -22,19 +22,35 @@ from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.contract import HIDDEN, PORTS, SOURCES, Ask, contract
 from millrace.engine.pipeline.plan import Gathered, Given, Node, Plan, Scope, Step
 from millrace.engine.pipeline.spec import FilterSpec, PipelineSpec
-from millrace.engine.policy import rules
+from millrace.engine.policy import overlay, rules
 from millrace.engine.policy.expr import NO_LISTS, Expression, Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.laying import laid
 from millrace.engine.policy.listing import Lists
-from millrace.engine.policy.rule import Policy, Word
+from millrace.engine.policy.overlay import Overlay
+from millrace.engine.policy.rule import Policy, Vocabulary, Word
+
+_NO_OVERLAYS: Mapping[str, Document] = {}
 
 
-def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists = NO_LISTS) -> Plan:
-    """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask."""
+def compile_plan(
+    spec: PipelineSpec,
+    policy: Document,
+    name: str,
+    lists: Lists = NO_LISTS,
+    overlays: Mapping[str, Document] = _NO_OVERLAYS,
+) -> Plan:
+    """Wire a pipeline to a policy; `name` is the policy's, `lists` are what conditions may ask.
+
+    Of `overlays` those come first that stand first.
+    """
     nodes = _Graph(spec, lists).nodes()
-    compiled = rules.load(policy, name, vocabulary(nodes), lists)
-    revision = hashlib.sha256(f"{spec.document.text}\0{policy.text}".encode()).hexdigest()[:12]
-    words = frozenset(_words(nodes, compiled))
+    words = vocabulary(nodes)
+    compiled, over = read_policy(policy, name, words, lists, overlays)
+    compiled = laid(compiled, over)
+    texts = [each.text for each in overlays.values()]
+    revision = revision_of(spec.document.text, policy.text, *texts)
+    asked = frozenset(_words(nodes, compiled))
     listed = [entry.name for entry in spec.filters]
     return Plan(
         name=spec.name,
@@ -45,8 +61,30 @@ def compile_plan(spec: PipelineSpec, policy: Document, name: str, lists: Lists =
         policy=compiled,
         deadline=spec.deadline,
         revision=revision,
-        words=words,
+        words=asked,
     )
+
+
+def read_policy(
+    policy: Document, name: str, words: Vocabulary, lists: Lists, overlays: Mapping[str, Document]
+) -> tuple[Policy, list[Overlay]]:
+    """A policy and what lies over it, apart; raises `Misconfigured` with the faults of all."""
+    compiled = rules.load(policy, name, words, lists)
+    found: list[Overlay] = []
+    faults: list[Fault] = []
+    for each, document in overlays.items():
+        try:
+            found.append(overlay.load(document, each, (policy, compiled), words, lists))
+        except Misconfigured as error:
+            faults += error.faults
+    if faults:
+        raise Misconfigured(*faults)
+    return compiled, found
+
+
+def revision_of(*texts: str) -> str:
+    """What names a plan: the texts of its pipeline, its policy, and what lies over that."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
 
 
 def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
@@ -67,7 +105,8 @@ def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
 
 
 _RESERVED = frozenset(
-    {source.word for source in SOURCES.values()} | {"score", "lists", "not", "and", "or"}
+    {source.word for source in SOURCES.values()}
+    | {"score", "lists", "listener", "not", "and", "or"}
 )
 
 

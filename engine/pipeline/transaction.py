@@ -104,7 +104,7 @@ class Transaction:
 
     async def connect(self, peer: Peer) -> Verdict:
         """A peer is there; starts the visit anew."""
-        self._connected = Scope({"peer": peer})
+        self._connected = Scope({"peer": peer, "listener": self._listener})
         self._visit = self._connected
         return await self._visit_stage(Stage.CONNECT)
 
@@ -148,7 +148,8 @@ class Transaction:
         """The plan changed during the visit: measure it again, so that no mail mixes two."""
         self._plan = self._serving.plan
         known = self._visit.values
-        self._visit = self._connected = Scope({"peer": known.get("peer") or Peer("")})
+        peer = known.get("peer") or Peer("")
+        self._visit = self._connected = Scope({"peer": peer, "listener": self._listener})
         await self._arrive(self._plan.steps[Stage.CONNECT], self._visit)
         if "helo" in known:
             self._visit = self._connected.child()

@@ -1,4 +1,4 @@
-"""Tests of a policy, told by facts alone: `NAME.test.toml` beside `NAME.toml`.
+"""Tests of a policy, told by facts or by a mail: `NAME.test.toml` beside it.
 
     [[case]]
     name   = "a disowned mail is refused"
@@ -9,6 +9,8 @@
 
 A fact that is not given is absent, and so is a field that is not given.  The stages are
 walked as for a mail, so that an early rule beats a later one here as it does in service.
+A case with a mail (see `mailcase`) is rehearsed by whoever can; `pipeline` limits a case to
+one of the pipelines that share the policy.
 
 Fails: `load` raises `Misconfigured` for a file that does not fit the policy's words.
 """
@@ -16,19 +18,26 @@ Fails: `load` raises `Misconfigured` for a file that does not fit the policy's w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, PASS, Action
-from millrace.engine.policy import judge
+from millrace.engine.policy import judge, mailcase, mismatch
 from millrace.engine.policy.judge import Act, Term
 from millrace.engine.policy.kinds import Kind, Word, fields_of
+from millrace.engine.policy.mailcase import MailCase
 from millrace.engine.policy.rule import Policy, Rule, Vocabulary
 
-_WANTED: dict[str, Word] = {"name": "text", "given": "record", "rule": "text", "score": "number"}
+_WANTED: dict[str, Word] = {
+    "name": "text",
+    "given": "record",
+    "rule": "text",
+    "score": "number",
+    "pipeline": "text",
+}
 _TYPES: dict[Word, tuple[type, ...]] = {
     "text": (str,),
     "choice": (str,),
@@ -45,7 +54,7 @@ _WORDS: dict[Word, str] = {
     "list": "a list",
     "record": "a table: { field = … }",
 }
-KEYS = ("name", "given", "expect", "rule", "score")
+KEYS = ("name", "given", "expect", "rule", "score", "pipeline", *mailcase.KEYS)
 
 
 class GivenRecord:
@@ -68,17 +77,23 @@ class Case:
     rule: str | None
     score: float | None
     place: Place
+    mail: MailCase | None = None
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a case came to; `problem` is "" when it did as it should."""
+    """What a case came to; `problem` is "" when it did as it should.
+
+    `difference` says line by line why it did not, as far as that can be told.
+    """
 
     case: Case
     action: Action
     rule: str
     terms: tuple[Term, ...]
     problem: str
+    difference: tuple[str, ...] = ()
 
 
 def load(document: Document, words: Vocabulary) -> tuple[Case, ...]:
@@ -125,11 +140,13 @@ def _case(
         name: _given(document, (*path, "given", name), name, value, words, found)
         for name, value in given.items()
     }
+    mail = mailcase.read(document, path, table, found)
     faults += found
     if found or action is None:
         return None
     name = str(table.get("name", f"case {path[-1]}"))
-    return Case(name, values, action, table.get("rule"), table.get("score"), document.place(path))
+    rule, score, pipeline = table.get("rule"), table.get("score"), table.get("pipeline", "")
+    return Case(name, values, action, rule, score, document.place(path), mail, pipeline)
 
 
 def _given(
@@ -191,6 +208,20 @@ def try_case(policy: Policy, case: Case) -> Outcome:
     spoken = judge.marked(judge.verdict(rule, values) if rule else PASS, acts)
     action, name = spoken.action, spoken.because.rule if spoken.because else ""
     return Outcome(case, action, name, tuple(terms), _problem(case, action, name, terms))
+
+
+def conclude(case: Case, action: Action, rule: str, terms: tuple[Term, ...]) -> Outcome:
+    """The outcome of a case that somebody else has walked."""
+    return Outcome(case, action, rule, terms, _problem(case, action, rule, list(terms)))
+
+
+def explained(policy: Policy, outcome: Outcome, values: Mapping[str, Any]) -> Outcome:
+    """A red outcome with its difference; `values` are the facts that were judged."""
+    if not outcome.problem:
+        return outcome
+    known = {**values, "score": judge.score(list(outcome.terms))}
+    expected, got = (outcome.case.expect, outcome.case.rule), (outcome.action, outcome.rule)
+    return replace(outcome, difference=mismatch.told(policy, expected, got, known))
 
 
 def _of_mail(rule: Rule) -> bool:

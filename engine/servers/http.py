@@ -4,7 +4,7 @@
     GET /readyz    200 or 503, JSON       POST /reload   200 or 409, JSON
 
 Small bodies, short time-outs, one request at a time; a page is a function.  A page may be
-named with its query; any other query is not looked at.
+named with its query, or be one that takes it; any other query is not looked at.
 
 Fails: never outward; a request that is none gets 400 and the connection closes.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import h11
 
@@ -33,8 +34,15 @@ class Response:
     content_type: str = "text/plain; charset=utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A page that looks at its query."""
+
+    page: Callable[[Mapping[str, str]], Awaitable[Response]]
+
+
 Page = Callable[[], Awaitable[Response]]
-Pages = Mapping[tuple[str, str], Page]
+Pages = Mapping[tuple[str, str], Page | Asking]
 
 
 async def serve(stream: Stream, pages: Pages) -> None:
@@ -78,6 +86,8 @@ async def _page(request: h11.Request, pages: Pages) -> Response:
     method = request.method.decode("ascii", "replace")
     verb, whole = "GET" if method == "HEAD" else method, request.target.decode("ascii", "replace")
     page = pages.get((verb, whole)) or pages.get((verb, path))
+    if isinstance(page, Asking):
+        return await page.page(dict(parse_qsl(whole.partition("?")[2])))
     if page is not None:
         return await page()
     if any(known == path for _, known in pages):

@@ -9,7 +9,9 @@ import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from millrace.engine import history
 from millrace.engine.app import plans_of
+from millrace.engine.history import Asked
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.settings import Settings
 from millrace.engine.workers import handover, privileges, sockets, sweeping
@@ -30,6 +32,7 @@ def serve(settings: Settings, ready: Ready) -> int:
     privileges.become(settings.user, settings.group)
     privileges.raise_descriptors(settings)
     sweeping.sweep(settings, plans.values())
+    history.accept(settings, plans, "start", Asked())
 
     def started(what: Started) -> None:
         ready(plans, bounds, what)

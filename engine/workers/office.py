@@ -4,6 +4,7 @@
     GET /readyz    200 or 503, JSON        GET /status    who runs, JSON
     GET /health/graph   which filters need which services, JSON; ?format=mermaid draws it
     POST /reload   200 or 409, JSON        POST /restart  202 or 409, JSON
+                   ?who=…&why=… for the history
 
 It holds no mail and no service of its own: it asks the supervisor, which asks the workers.
 
@@ -23,15 +24,17 @@ from millrace.engine.health import graph, mermaid
 from millrace.engine.net import listener as sockets
 from millrace.engine.net.stream import Stream
 from millrace.engine.servers import http
-from millrace.engine.servers.http import Page, Response
+from millrace.engine.servers.http import Asking, Pages, Response
 from millrace.engine.telemetry.merging import CONTENT_TYPE, merged, page
 from millrace.engine.workers.channel import ChildEnd, Data
 
-Ask = Callable[[str], Awaitable[Data]]
+Ask = Callable[..., Awaitable[Data]]  # a question, and what is told with it
 JSON = "application/json"
 CONNECTIONS = 64
 ANSWER_S = 30.0
 BEAT_S = 1.0
+WORDS = 500  # characters of who and why
+_TOLD = ("who", "why")
 REST_S = 1.0  # for whoever has connected and not asked yet
 
 
@@ -42,7 +45,7 @@ class Office:
         self._ask = ask
 
     @property
-    def pages(self) -> Mapping[tuple[str, str], Page]:
+    def pages(self) -> Pages:
         """By method and path."""
         return {
             ("GET", "/metrics"): self.metrics,
@@ -51,7 +54,7 @@ class Office:
             ("GET", "/status"): self.status,
             ("GET", "/health/graph"): self.graph,
             ("GET", "/health/graph?format=mermaid"): self.drawn,
-            ("POST", "/reload"): self.reload,
+            ("POST", "/reload"): Asking(self.reload),
             ("POST", "/restart"): self.restart,
         }
 
@@ -99,9 +102,9 @@ class Office:
         services = worst(told["workers"])
         return {"status": word(told, services.values())} | graph(needs, services)
 
-    async def reload(self) -> Response:
-        """New plans in all workers, or in none."""
-        told = await self._ask("reload")
+    async def reload(self, query: Mapping[str, str]) -> Response:
+        """New plans in all workers, or in none; the history keeps `who` and `why`."""
+        told = await self._ask("reload", {key: query.get(key, "")[:WORDS] for key in _TOLD})
         return Response(409 if told["result"] == "refused" else 200, _json(told), JSON)
 
     async def restart(self) -> Response:
@@ -152,9 +155,9 @@ async def run(channel: Any, given: sockets.Given, address: str) -> None:  # noqa
 
     talk = ChildEnd(channel, answer)
 
-    async def ask(what: str) -> Data:
+    async def ask(what: str, told: Data = None) -> Data:
         async with asyncio.timeout(ANSWER_S):
-            return await talk.ask(what)
+            return await talk.ask(what, told)
 
     async def serve(stream: Stream) -> None:
         await http.serve(stream, Office(ask).pages)

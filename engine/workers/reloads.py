@@ -16,7 +16,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from millrace.engine import reload
+from millrace.engine import history, reload
+from millrace.engine.history import Asked
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.reload import Reloaded
 from millrace.engine.settings import Settings
@@ -27,6 +28,7 @@ _log = logging.getLogger("millrace.reload")
 PREPARE_S = 60.0
 COMMIT_S = 15.0
 Done = Callable[[Reloaded], None]
+_NOBODY = Asked()
 
 
 class AskWorkers(Protocol):
@@ -46,6 +48,7 @@ class Reloads:
         self._ask = ask
         self._now: list[Done] = []
         self._next: list[Done] = []
+        self._asked = self._next_asked = _NOBODY
 
     @property
     def revisions(self) -> dict[str, str]:
@@ -57,12 +60,13 @@ class Reloads:
         """Whether one is under way."""
         return bool(self._now)
 
-    def ask(self, done: Done) -> None:
-        """Reload; `done` hears how it ended."""
+    def ask(self, done: Done, asked: Asked = _NOBODY) -> None:
+        """Reload; `done` hears how it ended, the history who asked last."""
         if self._now:
             self._next.append(done)
+            self._next_asked = asked
             return
-        self._now = [done]
+        self._now, self._asked = [done], asked
         built = reload.attempt(self._settings, self.revisions)
         if isinstance(built, Reloaded):
             self._end(built)
@@ -84,6 +88,7 @@ class Reloads:
         before, self.plans = self.revisions, built  # whoever is forked from now on has them
 
         def committed(_: Answers) -> None:
+            history.accept(self._settings, self.plans, "reload", self._asked)
             self._end(reload.swapped(before, self.revisions))
 
         self._ask("commit", None, COMMIT_S, committed)
@@ -95,7 +100,7 @@ class Reloads:
             done(outcome)
         if self._next:
             following, self._next = self._next, []
-            self.ask(lambda later: _all(following, later))
+            self.ask(lambda later: _all(following, later), self._next_asked)
 
 
 def _all(waiting: list[Done], outcome: Reloaded) -> None:

@@ -24,8 +24,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from millrace.engine import history
 from millrace.engine.app import Stand
 from millrace.engine.census import Census
+from millrace.engine.history import Asked
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.reload import Reloaded
 from millrace.engine.settings import Settings
@@ -128,7 +130,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop()
             elif number == signal.SIGHUP:
-                self._reload(lambda _: None)
+                self._reload(lambda _: None, Asked("SIGHUP"))
             elif number == signal.SIGUSR2:
                 self._restart(lambda _: None)
 
@@ -179,7 +181,7 @@ class Supervisor:
         """What a child asks or tells."""
         data = message.get("data")
         if "ask" in message:
-            self._asked(child, message["ask"], message["what"])
+            self._asked(child, message["ask"], message["what"], data or {})
         elif message["tell"] == "ready":
             child.report = data or {}
             self._roster.ready(child.member, time.monotonic())
@@ -233,7 +235,7 @@ class Supervisor:
 
     # --- what the office asks
 
-    def _asked(self, child: Child, number: int, what: str) -> None:
+    def _asked(self, child: Child, number: int, what: str, told: Mapping[str, str]) -> None:
         def answer(data: Data) -> None:
             child.end.send({"answer": number, "data": data})
 
@@ -250,11 +252,15 @@ class Supervisor:
                 living = self._staff.children.values()
                 answer(telling.status(self._whole(), living, doors, self._census))
             case "reload":
-                self._reload(lambda outcome: answer(as_json(outcome)))
+                asked = Asked(told.get("who", ""), told.get("why", ""))
+                self._reload(lambda outcome: answer(self._reloaded(outcome)), asked)
             case "restart":
                 self._restart(answer)
             case _:
                 answer(None)
+
+    def _reloaded(self, outcome: Reloaded) -> dict[str, Any]:
+        return as_json(outcome) | {"rollback": self._whole().rollback}
 
     def _metrics(self, answers: Answers) -> list[list[Family]]:
         """The figures of each: of those that did not answer, what they last counted."""
@@ -280,6 +286,7 @@ class Supervisor:
             pid=os.getpid(),
             began=self._began,
             revisions=self._reloads.revisions,
+            rollback=history.is_rollback(self._settings, self._reloads.revisions),
             restarts=self._roster.restarts,
             stopping=self._roster.stopping,
             last_reload=self._reloads.last.result if self._reloads.last else "",
@@ -287,14 +294,14 @@ class Supervisor:
 
     # --- reload and restart
 
-    def _reload(self, done: Callable[[Reloaded], None]) -> None:
+    def _reload(self, done: Callable[[Reloaded], None], asked: Asked) -> None:
         self._notify.reloading()
 
         def ended(outcome: Reloaded) -> None:
             self._notify.say("READY=1", f"STATUS=revision {self._whole().revision}")
             done(outcome)
 
-        self._reloads.ask(ended)
+        self._reloads.ask(ended, asked)
 
     def _restart(self, done: Callable[[Data], None]) -> None:
         """Rehearse; the rest follows when the rehearsal has ended."""

@@ -26,6 +26,7 @@ class Whole:
     pid: int
     began: float  # Unix seconds
     revisions: dict[str, str]
+    rollback: bool
     restarts: int
     stopping: bool
     last_reload: str
@@ -50,8 +51,10 @@ def status(
         "stopping": whole.stopping,
         "revision": whole.revision,
         "revisions": whole.revisions,
+        "rollback": whole.rollback,
         "last_reload": whole.last_reload,
         "restarts": whole.restarts,
+        "lists": _lists(children),
         "workers": workers,
         "doors": [
             {"kind": kind, "address": address, "connections": _at_door(census, number)}
@@ -78,6 +81,16 @@ def _worker(child: Child, census: Census) -> dict[str, Any]:
         "cpu_s": report.get("cpu", 0.0),
         "descriptors": report.get("descriptors", 0),
     }
+
+
+def _lists(children: Iterable[Child]) -> list[dict[str, Any]]:
+    """Each list once; as the worker sees it that has trouble with it."""
+    found: dict[str, dict[str, Any]] = {}
+    for child in children:
+        for told in child.report.get("lists", ()):
+            if told["name"] not in found or told["trouble"]:
+                found[told["name"]] = told
+    return list(found.values())
 
 
 def _at_door(census: Census, number: int) -> int:

@@ -49,10 +49,12 @@ class Worker:
         talk.tell("ready", self.app.report())
         async with asyncio.TaskGroup() as group:
             beating = group.create_task(self._beat(talk))
+            watching = group.create_task(self.app.watch_lists())
             ended = group.create_task(self._until(talk))
             await ended
             await self.app.stop(patience=self._patience)
             beating.cancel()
+            watching.cancel()
         talk.tell("farewell", lasting(families(self.app.metrics.registry)))
         await talk.close()
 

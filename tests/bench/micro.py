@@ -37,7 +37,7 @@ from millrace.filters.spf import Spf
 from millrace.models.classify import Models
 
 from . import corpus as mails
-from . import mailauth
+from . import lists, mailauth
 from .corpus import Corpus, Mail
 from .noops import FILTERS
 from .report import Figure
@@ -62,6 +62,8 @@ def figures(corpus: Corpus, quick: bool) -> Iterator[Figure]:
     yield Figure("condition of three comparisons that hold", _timed(_holding(), least), 1)
     yield Figure("condition of a size, networks and a pattern", _timed(_measured(), least))
     yield Figure("judging 200 rules, of which the last matches", _timed(_judging(), least), 100)
+    yield Figure("reading and compiling a policy of 500 rules", _timed(_reading(500), least))
+    yield from lists.figures(lambda run: _timed(run, least), quick)
     yield Figure("decision record of seven filters", _timed(_record(), least))
     yield Figure("note for a DMARC report, one mail", _timed(_noted(), least), 40)
 
@@ -212,6 +214,17 @@ def _noted() -> Callable[[], Any]:
         seen = observe(mail, "dmarc@receiver.example")
         assert seen is not None
         key_of(20_000, seen)
+
+    return run
+
+
+def _reading(count: int) -> Callable[[], Any]:
+    """What a reload does once a worker: both files as texts, to a plan."""
+    text = "".join(_POLICY.replace("never", f"rule-{n}") for n in range(count))
+
+    def run() -> None:
+        wired = spec.load(Document(_RULE_FILTERS, "rule.toml"), "rule")
+        graph.compile_plan(wired, Document(text, "policy.toml"), "policy")
 
     return run
 

@@ -47,6 +47,7 @@ name = "bad"
 when = "spf.result == 'fail'"
 then = "reject"
 """
+BARRED = "sender.domain in lists.barred"
 MAIL = "From: a@b.example\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
 
 
@@ -275,3 +276,30 @@ def test_store_of_reports_that_is_damaged_stops_no_mail_and_is_told(
     told = asyncio.run(go())
     assert "not a database" in told["reports"]
     assert "mails are not noted for reports" in caplog.text
+
+
+def test_list_that_changes_is_in_force_without_a_reload(folder: Path) -> None:
+    lists = folder / "policies" / "lists"
+    lists.mkdir()
+    (lists / "barred.domains").write_text("other.example\n")
+    (folder / "policies" / "own.toml").write_text(POLICY.replace("spf.result == 'fail'", BARRED))
+    (folder / "millrace.toml").write_text(SETTINGS + '[lists]\npoll = "10ms"\n')
+
+    async def go() -> tuple[str, str, str]:
+        async with running(folder) as app:
+            watching = asyncio.create_task(app.watch_lists())
+            before = await send(app, "a@b.example")
+            (lists / "barred.domains").write_text("b.example\n.c.example\n")
+            async with asyncio.timeout(10):
+                while app.report()["lists"][0]["entries"] != 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            after = await send(app, "a@b.example")
+            watching.cancel()
+            return before, after, page(families(app.metrics.registry)).decode()
+
+    before, after, metrics = asyncio.run(go())
+    assert before.startswith("250")
+    assert after.startswith("550")
+    assert 'millrace_list_entries_state{list="barred"} 2.0' in metrics
+    assert 'millrace_list_loads_total{list="barred",result="loaded"} 2.0' in metrics
+    assert 'millrace_list_trouble_state{list="barred"} 0.0' in metrics

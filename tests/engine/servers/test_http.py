@@ -6,7 +6,7 @@ import pytest
 
 from millrace.engine.net.listener import Bounds, listen
 from millrace.engine.servers import http
-from millrace.engine.servers.http import EVENT_MAX, Response
+from millrace.engine.servers.http import EVENT_MAX, Asking, Response
 
 
 async def _page():
@@ -17,7 +17,12 @@ async def _broken():
     raise AssertionError("a page that breaks")
 
 
+async def _echo(query):
+    return Response(200, repr(query).encode())
+
+
 PAGES = {("GET", "/healthz"): _page, ("POST", "/reload"): _page, ("GET", "/broken"): _broken}
+PAGES["POST", "/echo"] = Asking(_echo)
 
 
 async def _talk(request: bytes, pages) -> bytes:
@@ -61,6 +66,13 @@ def test_page_is_answered_by_its_method_and_path(line, status, body):
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert content.startswith(body)
     assert b"content-length: %d" % len(content) in head.lower()
+
+
+def test_page_that_asks_gets_its_query():
+    assert answered(asked("POST /echo?who=ann&why=a%20b+c")).endswith(
+        b"{'who': 'ann', 'why': 'a b c'}"
+    )
+    assert answered(asked("POST /echo")).endswith(b"{}")
 
 
 def test_head_has_the_length_and_no_body():

@@ -1,0 +1,1 @@
+"""Named lists in files: read strictly, looked up in microseconds, shared."""

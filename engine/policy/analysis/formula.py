@@ -1,0 +1,209 @@
+"""Conditions as logic: literals joined by and, or, not.
+
+`Reader.formula` follows `expr` to the letter where it can (comparisons with constants,
+`in` lists, `under`, `within`, whether a thing is there); any other part is a statement of
+its own, equal only to itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from millrace.engine.policy.analysis import region
+from millrace.engine.policy.analysis.bounds import Bounds, bounds, constant
+from millrace.engine.policy.analysis.literal import (
+    Among,
+    Between,
+    Inside,
+    Literal,
+    Subject,
+    Truthy,
+    Value,
+)
+from millrace.engine.policy.analysis.text import conjuncts, records, shown, tree
+from millrace.engine.policy.kinds import Kind, fields_of
+
+_BOTH: tuple[Value, ...] = (True, False)
+_NUMERIC = ("min", "max", "len")
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """One literal about one subject, said or denied."""
+
+    subject: Subject
+    literal: Literal
+    sign: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """All of these hold; of none it is true."""
+
+    parts: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these holds; of none it is false."""
+
+    parts: tuple[Formula, ...]
+
+
+Formula = Atom | All | OneOf
+TRUE, FALSE = All(()), OneOf(())
+
+
+def denied(formula: Formula) -> Formula:
+    """The opposite, with denials at the literals."""
+    if isinstance(formula, Atom):
+        return replace(formula, sign=not formula.sign)
+    parts = tuple(denied(part) for part in formula.parts)
+    return OneOf(parts) if isinstance(formula, All) else All(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads conditions over these names; `score` is what the weights can add up to."""
+
+    names: Mapping[str, Kind]
+    score: Bounds = (-math.inf, math.inf)
+    _read: dict[str, Formula] = field(default_factory=dict, compare=False)
+
+    def formula(self, text: str) -> Formula:
+        """The whole condition; each text is read once."""
+        if text not in self._read:
+            self._read[text] = All(tuple(part for _, part in self.parts(text)))
+        return self._read[text]
+
+    def parts(self, text: str) -> list[tuple[str, Formula]]:
+        """What a top-level `and` joins, each with its text."""
+        body = tree(text)
+        if body is None:
+            return [(text, self._unknown(text))]
+        return [(shown(part), self._truth(part)) for part in conjuncts(body)]
+
+    def _truth(self, node: ast.expr) -> Formula:
+        if isinstance(node, ast.BoolOp):
+            parts = tuple(self._truth(part) for part in node.values)
+            return All(parts) if isinstance(node.op, ast.And) else OneOf(parts)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return denied(self._truth(node.operand))
+        if isinstance(node, ast.Compare):
+            return self._compared(node)
+        if isinstance(node, ast.Constant):
+            return TRUE if node.value else FALSE
+        if isinstance(node, ast.Call):
+            return self._called(node)
+        return Atom(self._subject(node), Truthy())
+
+    def _called(self, node: ast.Call) -> Formula:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        words = [constant(argument) for argument in node.args[1:]]
+        if name not in ("under", "within") or not all(isinstance(w, str) for w in words):
+            return self._unknown(shown(node))
+        texts = [word for word in words if isinstance(word, str)]
+        if name == "under":
+            paths = frozenset(region.domain_path(text.strip(".")) for text in texts)
+            literal = Inside("domain", paths)
+        else:
+            paths = frozenset(region.network_path(text) for text in texts)
+            literal = Inside("network", paths)
+        if () in paths:
+            return self._unknown(shown(node))
+        return Atom(self._subject(node.args[0]), literal)
+
+    def _compared(self, node: ast.Compare) -> Formula:
+        terms = [node.left, *node.comparators]
+        pairs = zip(terms, node.ops, terms[1:], strict=False)
+        return All(tuple(self._pair(*pair) for pair in pairs))
+
+    def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Formula:
+        if isinstance(op, (ast.NotEq, ast.NotIn)):
+            opposite = ast.Eq() if isinstance(op, ast.NotEq) else ast.In()
+            return denied(self._pair(left, opposite, right))
+        if isinstance(op, ast.In):
+            return self._listed(left, right)
+        if isinstance(op, ast.Eq):
+            return self._equal(left, right)
+        return self._ordered(left, op, right)
+
+    def _equal(self, left: ast.expr, right: ast.expr) -> Formula:
+        a, b = constant(left), constant(right)
+        if a is not None and b is not None:
+            return TRUE if a == b else FALSE
+        if (a is None and b is None) or self._address(left) or self._address(right):
+            return self._unknown(" == ".join(sorted((shown(left), shown(right)))), left, right)
+        subject = self._subject(left if a is None else right)
+        return Atom(subject, Among(frozenset({b if a is None else a})))
+
+    def _listed(self, left: ast.expr, right: ast.expr) -> Formula:
+        whole = f"{shown(left)} in {shown(right)}"
+        if not isinstance(right, (ast.List, ast.Tuple)):
+            return self._unknown(whole, left, right)
+        entries = [constant(entry) for entry in right.elts]
+        # an entry such as 192.0.2.0/24 is no text but all the addresses in it
+        plain = not any(isinstance(e, str) and ("/" in e or ":" in e) for e in entries)
+        value = constant(left)
+        if value is not None and None not in entries:
+            return TRUE if value in entries else FALSE
+        if None in entries or value is not None or not plain or self._address(left):
+            return self._unknown(whole, left)
+        return Atom(self._subject(left), Among(frozenset(entries))) if entries else FALSE
+
+    def _ordered(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Formula:
+        a, b = constant(left), constant(right)
+        closed = isinstance(op, (ast.LtE, ast.GtE))
+        rising = isinstance(op, (ast.Lt, ast.LtE))  # left is the smaller one
+        if isinstance(a, str) or isinstance(b, str) or (a is None and b is None):
+            return self._unknown(f"{shown(left)} {'<' if rising else '>'}{closed} {shown(right)}")
+        if a is not None and b is not None:
+            low, high = (a, b) if rising else (b, a)
+            return TRUE if low < high or (closed and low == high) else FALSE
+        if a is not None:
+            between = Between(a, math.inf, closed) if rising else Between(-math.inf, a, closed)
+            return Atom(self._subject(right), between)
+        assert b is not None
+        between = Between(-math.inf, b, closed) if rising else Between(b, math.inf, closed)
+        return Atom(self._subject(left), between)
+
+    def _address(self, node: ast.expr) -> bool:
+        """Whether it is a whole sender or recipient, whose domain has no case."""
+        kind = self.kind(node)
+        return kind is not None and kind.record is not None
+
+    def _unknown(self, text: str, *terms: ast.expr) -> Formula:
+        """A statement of which only its text is known; it needs all of its terms to be there."""
+        needs = frozenset[str]().union(*(records(term) for term in terms))
+        return Atom(Subject(text, "choice", _BOTH, needs=needs), Truthy())
+
+    def _subject(self, node: ast.expr) -> Subject:
+        text, needs = shown(node), records(node)
+        if isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else ""
+            if called == "lower":
+                return Subject(text, "lower", needs=needs)
+            if called not in _NUMERIC:
+                return Subject(text)
+        kind = self.kind(node)
+        if kind is not None and kind.word == "choice":
+            return Subject(text, "choice", kind.choices, needs=needs)
+        if kind is not None and kind.word == "truth":
+            return Subject(text, "choice", _BOTH, needs=needs)
+        if isinstance(node, ast.Subscript):
+            return Subject(text)
+        low, high = bounds(node, self.score)
+        return Subject(text, "bounded", (), low, high, needs)
+
+    def kind(self, node: ast.expr) -> Kind | None:
+        """The kind of a name or a field; None for what is neither."""
+        if isinstance(node, ast.Name):
+            return self.names.get("from" if node.id == "From" else node.id)
+        if isinstance(node, ast.Attribute):
+            outer = self.kind(node.value)
+            if outer is not None and outer.record is not None:
+                return fields_of(outer.record).get(node.attr)
+        return None

@@ -1,0 +1,196 @@
+"""Rules and weights that no mail ever meets.
+
+A condition may contradict itself, or others may take all of its mail first.
+A rule is shadowed when surely one of those that are judged before it matches wherever it
+does.  A rule of one recipient takes nothing from a rule of the mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from millrace.engine.document import Document
+from millrace.engine.errors import Fault
+from millrace.engine.mail.verdict import Action
+from millrace.engine.policy.analysis.finding import Finding, fault_at
+from millrace.engine.policy.analysis.formula import (
+    TRUE,
+    All,
+    Atom,
+    Formula,
+    OneOf,
+    Reader,
+    denied,
+)
+from millrace.engine.policy.analysis.proof import follows, together
+from millrace.engine.policy.rule import Policy, Rule, Weight
+
+EARLIER_MAX = 64  # rules before one that a proof looks at, those nearest in what they name
+
+
+def never(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
+    """Conditions that no mail can meet, of rules and of weights."""
+    for rule in policy.rules:
+        yield from _never(document, reader, rule, "rule", rule.when.text)
+    for weight in policy.weights:
+        if weight.when is not None:
+            yield from _never(document, reader, weight, "weight", weight.when.text)
+
+
+def _never(
+    document: Document, reader: Reader, entry: Rule | Weight, kind: str, text: str
+) -> Iterator[Finding]:
+    parts = reader.parts(text)
+    if together(formula for _, formula in parts):
+        return
+    core = _core(parts)
+    if len(core) > 1:
+        hint = "These exclude each other: " + ", ".join(words for words, _ in core)
+    else:
+        hint = f"Nothing makes this true: {core[0][0]}"
+    if any("score" in words for words, _ in core):
+        hint += f"\nAll weights together give from {reader.score[0]:g} to {reader.score[1]:g}."
+    offset = max(text.find(core[0][0]), 0)
+    width = len(core[0][0]) if core[0][0] in text else len(text)
+    end = text.find(core[-1][0])
+    if end > offset:
+        width = end + len(core[-1][0]) - offset
+    sentence = f'{kind} "{entry.name}" can never hold'
+    where = (kind, entry.name, entry.place)
+    fault = fault_at(document, where, sentence, hint, key="when", offset=offset, width=width)
+    yield Finding("never-holds", "error", fault, entry.name)
+
+
+def _core(parts: list[tuple[str, Formula]]) -> list[tuple[str, Formula]]:
+    """As few parts as cannot hold together."""
+    core = list(parts)
+    for part in parts:
+        rest = [each for each in core if each is not part]
+        if not together(formula for _, formula in rest):
+            core = rest
+    return core or parts
+
+
+def shadowed(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
+    """Rules all of whose mail is taken by others first."""
+    read = [_Read.of(at, rule, reader) for at, rule in enumerate(policy.rules)]
+    for each in read:
+        if not each.rule.live or not together([each.formula]):
+            continue
+        before = _related([other for other in read if _before(other, each)], each)
+        takers = _takers(each, before)
+        if takers is not None:
+            fault = _taken(document, each.rule, [taker.rule for taker in takers])
+            yield Finding("shadowed", "error", fault, each.rule.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One rule with its logic: what it says, the opposite, and the subjects of each part."""
+
+    at: int
+    rule: Rule
+    formula: Formula
+    opposite: Formula
+    parts: tuple[frozenset[str], ...]
+    subjects: frozenset[str]
+
+    @staticmethod
+    def of(at: int, rule: Rule, reader: Reader) -> _Read:
+        formula = reader.formula(rule.when.text)
+        found = formula.parts if isinstance(formula, All) else (formula,)
+        parts = tuple(_subjects(part) for part in found)
+        return _Read(at, rule, formula, denied(formula), parts, frozenset().union(*parts))
+
+
+def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
+    """Weights all of whose mail is refused before they are looked at."""
+    refusing = [r for r in policy.rules if takes(r) and r.then > Action.QUARANTINE]
+    for weight in policy.weights:
+        said = reader.formula(weight.when.text) if weight.when else TRUE
+        before = [r for r in refusing if r.stage < weight.stage and not r.recipient]
+        claims = {r.name: reader.formula(r.when.text) for r in before[-EARLIER_MAX:]}
+        if not weight.live or not together([said]) or not follows(said, list(claims.values())):
+            continue
+        names = " or ".join(f'"{r.name}" (line {r.place.line})' for r in before)
+        hint = f"Every mail that it is for is refused by {names} first, at an earlier stage."
+        where = ("weight", weight.name, weight.place)
+        sentence = f'weight "{weight.name}" is never reached'
+        fault = fault_at(document, where, sentence, hint + "\nRemove it, or narrow the rule.")
+        yield Finding("weight-unreached", "error", fault, weight.name)
+
+
+def takes(rule: Rule) -> bool:
+    """Whether a rule that matches ends the judging, now and always."""
+    return rule.live and rule.stop and rule.expires is None
+
+
+def _before(earlier: _Read, later: _Read) -> bool:
+    """Whether the first surely has its word before the second, over the same mail or recipient."""
+    first, second = earlier.rule, later.rule
+    if not takes(first) or (first.recipient and not second.recipient):
+        return False
+    if first.stage != second.stage:
+        return first.stage < second.stage
+    return first.recipient == second.recipient and earlier.at < later.at
+
+
+def _related(before: list[_Read], rule: _Read) -> list[_Read]:
+    """Those that may take its mail: all that they ask is asked by it, or by one that asks little.
+
+    Whatever asks for more leaves mail over; to drop it costs no truth, only a rare proof.
+    """
+    plain = [each for each in before if _flat(each.opposite)][-EARLIER_MAX:]
+    known = rule.subjects.union(*(each.subjects for each in plain))
+    near = [e for e in before if e not in plain and all(part & known for part in e.parts)]
+    return near[-EARLIER_MAX:] + plain
+
+
+def _takers(rule: _Read, before: list[_Read]) -> list[_Read] | None:
+    """As few rules as take all of its mail; None where some may be left over."""
+    for each in before:
+        if not together([rule.formula, each.opposite]):
+            return [each]
+    takers = before
+    if together([rule.formula, *(each.opposite for each in takers)]):
+        return None
+    for each in reversed(before):
+        rest = [other for other in takers if other is not each]
+        if not together([rule.formula, *(other.opposite for other in rest)]):
+            takers = rest
+    return takers
+
+
+def _flat(formula: Formula) -> bool:
+    """Whether it is a list of literals, without alternatives."""
+    if isinstance(formula, OneOf):
+        return not formula.parts or (len(formula.parts) == 1 and _flat(formula.parts[0]))
+    return isinstance(formula, Atom) or all(_flat(part) for part in formula.parts)
+
+
+def _subjects(formula: Formula) -> frozenset[str]:
+    found: set[str] = set()
+    todo = [formula]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, Atom):
+            found |= {each.subject.text, *each.subject.needs}
+        else:
+            todo.extend(each.parts)
+    return frozenset(found)
+
+
+def _taken(document: Document, rule: Rule, takers: list[Rule]) -> Fault:
+    names = " or ".join(f'"{each.name}" (line {each.place.line})' for each in takers)
+    hint = f"Every mail that it matches is taken by {names} first."
+    early = [each for each in takers if each.stage < rule.stage]
+    if early:
+        judged = "is judged" if len(early) == 1 else "are judged"
+        stages = " and ".join(dict.fromkeys(each.stage.name for each in early))
+        hint += f"\nThat one {judged} at {stages}, this one at {rule.stage.name}."
+        hint += "\nNarrow that one, or remove this one."
+    else:
+        hint += "\nMove it above, or narrow that one."
+    sentence = f'rule "{rule.name}" is never reached'
+    return fault_at(document, ("rule", rule.name, rule.place), sentence, hint)

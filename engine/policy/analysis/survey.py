@@ -1,0 +1,42 @@
+"""All that can be said of one policy in one pipeline."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Container, Iterator
+from dataclasses import replace
+
+from millrace.engine.document import Document
+from millrace.engine.policy.analysis import order, presence, reach, upkeep
+from millrace.engine.policy.analysis.bounds import sum_of
+from millrace.engine.policy.analysis.finding import Finding
+from millrace.engine.policy.analysis.formula import Reader
+from millrace.engine.policy.kinds import NUMBER
+from millrace.engine.policy.rule import Policy, Vocabulary
+
+
+def survey(
+    policy: Policy,
+    document: Document,
+    words: Vocabulary,
+    today: datetime.date,
+    changed: Container[str] = (),
+) -> Iterator[Finding]:
+    """The findings; `words` are what the pipeline knows, `document` is the policy's file.
+
+    `changed` are the rules in whose place overlays put others, for some mail.
+    """
+    # what counts for some mail only takes no mail for sure
+    rules = tuple(replace(r, stop=False) if r.name in changed else r for r in policy.rules)
+    policy = replace(policy, rules=rules)
+    kinds = {name: word.kind for name, word in words.items()} | {"score": NUMBER}
+    score = sum_of(weight.add.text for weight in policy.weights)
+    reader = Reader(kinds, score)
+    yield from reach.never(policy, document, reader)
+    yield from reach.shadowed(policy, document, reader)
+    yield from reach.unreached(policy, document, reader)
+    yield from order.beaten(policy, document, reader)
+    yield from presence.asleep(policy, document, words)
+    yield from presence.hollow(policy, document, words)
+    yield from presence.unread(policy, document)
+    yield from upkeep.expired(policy, document, today)

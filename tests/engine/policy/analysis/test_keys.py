@@ -1,0 +1,74 @@
+"""Rules that go on, rules that expire, and conditions over several lines, as check sees them."""
+
+import datetime
+
+import pytest
+from clean_policies import FAIL, rule
+
+from millrace.engine import checking
+from millrace.engine.settings import Settings
+
+TODAY = datetime.date(2026, 11, 23)
+OVER = """
+[[rule]]
+name = "a"
+when = '''
+  spf.result == 'fail'   # once
+  and {}
+'''
+then = "tag"
+"""
+
+
+@pytest.fixture
+def codes(tmp_path):
+    (tmp_path / "policies").mkdir()
+
+    def call(policy: str) -> list[tuple[str, str]]:
+        (tmp_path / "policies/law.toml").write_text(policy)
+        report = checking.check(Settings(folder=tmp_path), ["inbound"], "law", TODAY)
+        return [(finding.code, finding.about) for finding in report.findings]
+
+    return call
+
+
+def test_rule_that_goes_on_takes_no_mail_from_others(codes):
+    assert codes(rule("a", FAIL, "tag", "stop = false") + rule("b", FAIL)) == []
+    assert codes(rule("a", FAIL) + rule("b", FAIL, "tag", "stop = false")) == [("shadowed", "b")]
+
+
+def test_rule_that_will_expire_takes_no_mail_for_good(codes):
+    assert codes(rule("a", FAIL, "tag", "expires = 2027-01-01") + rule("b", FAIL)) == []
+
+
+def test_expired_rule_is_noted(codes):
+    assert codes(rule("a", FAIL, "tag", "expires = 2026-11-22")) == [("expired", "a")]
+
+
+def test_condition_over_several_lines_is_understood(codes):
+    assert codes(OVER.format("spf.result == 'pass'")) == [("never-holds", "a")]
+    assert codes(OVER.format("login")) == []
+
+
+def test_size_is_compared_with_its_unit(codes):
+    assert codes(rule("a", "message.size > 2MiB and message.size < 1MiB")) == [("never-holds", "a")]
+    assert codes(rule("a", "message.size > 1MiB") + rule("b", "message.size > 1KiB", "tag")) == []
+    shadowed = rule("a", "message.size > 1KiB") + rule("b", "message.size > 1MiB", "tag")
+    assert codes(shadowed) == [("shadowed", "b")]
+
+
+def test_networks_in_a_list_are_not_taken_for_texts(codes):
+    near = rule("a", "peer.ip in ['192.0.2.0/24']") + rule("b", "peer.ip == '192.0.2.9'", "tag")
+    assert codes(near) == []
+
+
+def test_rule_of_one_recipient_takes_no_mail_from_a_rule_of_the_whole(codes):
+    one = rule("one", f"recipient.domain == 'x.example' or {FAIL}")
+    whole = rule("whole", f"{FAIL} and virus.result == 'found'")
+    assert codes(one + whole) == []
+    assert codes(one + rule("again", "recipient.domain == 'x.example'")) == [("shadowed", "again")]
+
+
+def test_address_that_is_written_otherwise_is_the_same_address(codes):
+    said = "peer.ip in ['2001:DB8::1', '2001:db8::2'] and peer.ip == '2001:db8::1'"
+    assert codes(rule("a", said)) == []

@@ -1,0 +1,139 @@
+"""Proofs over conditions: what is proved holds for every mail of a small world."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millrace.engine.policy.analysis.formula import Reader
+from millrace.engine.policy.analysis.proof import follows, together
+from millrace.engine.policy.expr import compile_text
+from millrace.engine.policy.kinds import NUMBER, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class It:
+    result: Literal["good", "bad", "odd"] | None
+    name: str
+    size: float
+    wait: bool
+
+
+KINDS = {"it": Kind("record", record=It), "score": NUMBER}
+READER = Reader(KINDS)
+RESULTS, SIZES = ("good", "bad", None), (-1, 0, 1.5, 3)
+NAMES = ("", "a.example", "x.a.example", "b.example", "192.0.2.9", "X.A.Example")
+WORLD = [{"it": None, "score": 0.0}] + [
+    {"it": It(result, name, size, wait), "score": size}
+    for result, name, size, wait in itertools.product(RESULTS, NAMES, SIZES, (True, False))
+]
+ORDERS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
+NUMBERS = st.sampled_from(SIZES)
+DOMAINS = st.sampled_from(["a.example", "example", "x.a.example"])
+NETWORKS = st.sampled_from(["192.0.2.0/24", "0.0.0.0/0", "192.0.2.8/32"])
+WORDS = st.sampled_from(["good", "bad", "odd"])
+ATOMS = st.one_of(
+    st.sampled_from(["it", "it.wait", "it.name", "it.size", "True", "it.wait == False"]),
+    st.builds("it.result {} '{}'".format, st.sampled_from(["==", "!="]), WORDS),
+    st.builds("it.result {} ['good', 'odd']".format, st.sampled_from(["in", "not in"])),
+    st.builds("it.size {} {}".format, ORDERS, NUMBERS),
+    st.builds("{} < score <= {}".format, NUMBERS, NUMBERS),
+    st.builds("{} {} it.size + 1".format, NUMBERS, ORDERS),
+    st.builds("max(it.size, 0) {} {}".format, ORDERS, NUMBERS),
+    st.builds("len(it.name) {} {}".format, ORDERS, NUMBERS),
+    st.builds("under(it.name, '{}')".format, DOMAINS),
+    st.builds("within(it.name, '{}')".format, NETWORKS),
+    st.builds("it.name == '{}'".format, st.sampled_from(NAMES)),
+    st.builds("lower(it.name) == '{}'".format, st.sampled_from(NAMES)),
+    st.just("it.size == score"),
+)
+CONDITIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        st.builds("not ({})".format, inner),
+    ),
+    max_leaves=6,
+)
+
+
+def met(text: str) -> list[bool]:
+    run = compile_text(text, KINDS).run
+    return [bool(run(mail)) for mail in WORLD]
+
+
+@settings(max_examples=600, deadline=None)
+@given(CONDITIONS)
+def test_condition_that_is_proved_empty_holds_for_no_mail(text):
+    if not together([READER.formula(text)]):
+        assert not any(met(text))
+
+
+@settings(max_examples=600, deadline=None)
+@given(CONDITIONS, st.lists(CONDITIONS, min_size=1, max_size=3))
+def test_rule_that_is_proved_shadowed_leaves_no_mail_over(text, earlier):
+    if follows(READER.formula(text), [READER.formula(each) for each in earlier]):
+        taken = zip(*(met(each) for each in earlier), strict=True)
+        assert all(any(by) for own, by in zip(met(text), taken, strict=True) if own)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it.result == 'good' and it.result == 'bad'",
+        "it.result not in ['good', 'bad', 'odd'] and it.result in ['good', 'bad']",
+        "not it and it.size > 1",
+        "it.size > 3 and it.size < 3",
+        "it.size > 3 and it.size <= 3",
+        "it.size >= 3 and it.size <= 3 and it.size != 3",
+        "it.size == 2 and it.size > 2",
+        "it.wait and it.wait == False",
+        "it.name and not it.name",
+        "it.name == '' and it.name",
+        "under(it.name, 'a.example') and under(it.name, 'b.example')",
+        "within(it.name, '10.0.0.0/8') and not within(it.name, '0.0.0.0/0')",
+        "it.name == '10.0.0.1' and not within(it.name, '10.0.0.0/8')",
+        "lower(it.name) in ['A', 'B']",
+        "max(it.size, 3) < 2",
+        "2 * min(it.size, 3) + 1 > 7",
+        "it.size < 1 < it.size",
+        "(it.wait or it.size > 1) and not it.wait and not it.size > 1",
+        "1 > 2",
+        "'a' in ['b']",
+    ],
+)  # fmt: skip
+def test_contradiction_is_proved_by_its_atoms(text):
+    assert not together([READER.formula(text)])
+
+
+def test_what_the_weights_add_up_to_bounds_the_score():
+    reader = Reader(KINDS, (-1, 6))
+    assert not together([reader.formula("score >= 7")])
+    assert together([reader.formula("score >= 6")])
+    assert together([Reader(KINDS, (-math.inf, 6)).formula("score < -5")])
+
+
+def test_question_that_takes_too_long_is_answered_by_maybe():
+    pairs = " and ".join(f"(it.size == {n} or it.size == score + {n})" for n in range(100))
+    assert together([READER.formula(pairs)])
+
+
+def test_text_that_cannot_be_read_proves_nothing():
+    assert together([READER.formula("it.size ><")])
+    assert not follows(READER.formula("it.size ><"), [READER.formula("it.size >")])
+
+
+def test_network_among_texts_is_no_text():
+    said = READER.formula("it.name in ['192.0.2.0/24'] and it.name == '192.0.2.9'")
+    assert together([said])
+
+
+def test_size_with_a_unit_is_a_number_of_octets():
+    assert not together([READER.formula("it.size > 2MiB and it.size < 2097152")])
+    assert not together([READER.formula("it.size > 5m and it.size < 300")])
+    assert together([READER.formula("it.name == '5m' and it.size > 1KiB")])
