@@ -78,8 +78,7 @@ class Node:
 class Step:
     """All that happens at one stage of one scope; `late` nodes run after the edits.
 
-    `answers` says that this step may end the walk.  `side_by_side` says that two nodes may
-    wait for something at once, so that tasks are worth their price.
+    `answers` says that this step may end the walk.
     """
 
     nodes: tuple[Node, ...] = ()
@@ -87,7 +86,6 @@ class Step:
     weights: tuple[Weight, ...] = ()
     rules: tuple[Rule, ...] = ()
     answers: bool = False
-    side_by_side: bool = False
 
     @staticmethod
     def of(nodes: tuple[Node, ...], weights: tuple[Weight, ...], rules: tuple[Rule, ...]) -> Step:
@@ -95,24 +93,10 @@ class Step:
         early = tuple(node for node in nodes if not node.late)
         late = tuple(node for node in nodes if node.late)
         answers = any(rule.stop for rule in rules) or any(node.answers for node in nodes)
-        return Step(early, late, weights, rules, answers, _overlap(early))
+        return Step(early, late, weights, rules, answers)
 
     def __bool__(self) -> bool:
         return bool(self.nodes or self.late or self.weights or self.rules)
-
-
-def _overlap(nodes: tuple[Node, ...]) -> bool:
-    """Whether two nodes that wait for the world need not wait for each other."""
-    before: dict[str, frozenset[str]] = {}
-    waiting: list[str] = []
-    for node in nodes:
-        ancestors = node.after.union(*(before.get(name, ()) for name in node.after))
-        before[node.name] = ancestors
-        if node.contract.waits:
-            if not ancestors.issuperset(waiting):
-                return True
-            waiting.append(node.name)
-    return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # the same plan has the same `revision`

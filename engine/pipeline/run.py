@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.mail.finding import Fact, Finding
@@ -68,49 +68,59 @@ class Scope:
         return {name: values[name] for name in self.findings if isinstance(values.get(name), Fact)}
 
 
-def run_node(node: Node, scope: Scope, ports: Mapping[str, Any]) -> None:
-    """Run a filter that waits for nothing, and put its finding into the scope."""
+class Waiting(NamedTuple):
+    """A filter that has begun, and waits for the world; `limit` is its time in seconds."""
+
+    node: Node
+    scope: Scope
+    begun: Begun[Any]
+    limit: float
+    began: float
+
+
+def begin_node(node: Node, scope: Scope, ports: Mapping[str, Any], left: float) -> Waiting | None:
+    """Run a filter, and put its finding into the scope; or say that it waits for something.
+
+    `left` is what time the mail has, in seconds.
+    """
     arguments = _arguments(node, scope, ports)
     if arguments is None:
-        return
+        return None
     began = time.perf_counter()
     state: RunState = "ran"
+    limit = min(node.timeout, left)
     try:
-        found = _kept(node, node.filter.run(**arguments))
+        if not node.contract.waits:
+            found = _kept(node, node.filter.run(**arguments))
+        elif limit <= 0:
+            state, found = "timed-out", _too_late(node, limit)
+        else:
+            begun = Begun(node.filter.run(**arguments))
+            if not begun.ended:
+                return Waiting(node, scope, begun, limit, began)
+            found = _kept(node, begun.value)
     except Exception as error:  # the wall around a filter: no mail stops the engine
         state, found = "failed", _failed(node, error)
     _conclude(node, scope, state, found, began)
+    return None
 
 
-async def run_waiting_node(
-    node: Node, scope: Scope, ports: Mapping[str, Any], limit: float
-) -> None:
-    """Run a filter that waits for the world; `limit` is what time the mail has left."""
-    arguments = _arguments(node, scope, ports)
-    if arguments is None:
-        return
-    began = time.perf_counter()
+async def finish_node(waiting: Waiting) -> None:
+    """Wait for a filter that has begun, no longer than it may take."""
+    node, scope, begun, limit, began = waiting
     state: RunState = "ran"
-    limit = min(node.timeout, limit)
     try:
-        if limit <= 0:
-            raise TimeoutError
-        found = _kept(node, await _within(limit, node.filter.run(**arguments)))
+        async with asyncio.timeout(limit):
+            found = _kept(node, await begun)
     except TimeoutError:
-        note = f"gave no answer within {max(limit, 0):.3g} s"
-        state, found = "timed-out", _trouble(node, note)
+        state, found = "timed-out", _too_late(node, limit)
     except Exception as error:  # the same wall
         state, found = "failed", _failed(node, error)
     _conclude(node, scope, state, found, began)
 
 
-async def _within(limit: float, running: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-    """What a filter gives, within `limit` seconds; who waits for nothing is spared the timer."""
-    begun = Begun(running)
-    if begun.ended:
-        return begun.value
-    async with asyncio.timeout(limit):
-        return await begun
+def _too_late(node: Node, limit: float) -> Finding[Any]:
+    return _trouble(node, f"gave no answer within {max(limit, 0):.3g} s")
 
 
 def listeners(nodes: Iterable[Node], headers: Headers) -> dict[Hashable, Listener]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ from millrace.engine.mail.verdict import PASS, Verdict
 from millrace.engine.pipeline.holding import holding, release
 from millrace.engine.pipeline.identity import new_id
 from millrace.engine.pipeline.plan import Node, Plan, Step
-from millrace.engine.pipeline.run import Scope, listeners, run_node, run_waiting_node
+from millrace.engine.pipeline.run import Scope, Waiting, begin_node, finish_node, listeners
 from millrace.engine.policy import judge
 from millrace.engine.policy.decision import Decision, RecipientDecision
 from millrace.engine.policy.judge import Act
@@ -212,7 +212,7 @@ class Transaction:
             verdict = Verdict(verdict.action, verdict.reply, verdict.because, score)
         mail.values["verdict"] = verdict
         step = self._plan.steps[Stage.SETTLED]
-        await self._nodes(step, mail)
+        await self._nodes(step.nodes, mail)
         self.edits = tuple(self._edits(mail))
         if step.late and not mail.verdict.refuses:
             await self._settle_late(step.late, mail)
@@ -226,7 +226,7 @@ class Transaction:
         values = mail.values
         values["edited"] = edited(values["envelope"], values["message"], self.edits)
         for node in nodes:
-            await self._in_turn((node,), mail)
+            await self._nodes((node,), mail)
             found = mail.findings.get(node.name)
             if found is not None and found.edits:
                 self.edits = (*self.edits, *found.edits)
@@ -266,33 +266,42 @@ class Transaction:
     async def _arrive(self, step: Step, scope: Scope) -> Verdict:
         if step:
             began = time.perf_counter()
-            await self._nodes(step, scope)
+            await self._nodes(step.nodes, scope)
             self._judge(step, scope)
             self._spent += time.perf_counter() - began
         return scope.verdict
 
-    async def _nodes(self, step: Step, scope: Scope) -> None:
-        """Run them, those that wait for something side by side."""
-        if not step.side_by_side:
-            await self._in_turn(step.nodes, scope)
-            return
-        async with asyncio.TaskGroup() as group:
-            tasks: dict[str, asyncio.Task[None]] = {}
-            for node in step.nodes:  # topological order: predecessors exist already
-                earlier = [tasks[name] for name in node.after if name in tasks]
-                tasks[node.name] = group.create_task(self._run_after(earlier, node, scope))
+    async def _nodes(self, nodes: Sequence[Node], scope: Scope) -> None:
+        """Run them; as soon as one has to wait, the others go on beside it.
 
-    async def _in_turn(self, nodes: tuple[Node, ...], scope: Scope) -> None:
-        for node in nodes:
-            if node.contract.waits:
-                await run_waiting_node(node, scope, self._ports, self._left())
+        Mostly none has to: the names are cached, and no task is made.
+        """
+        for at, node in enumerate(nodes, 1):
+            waiting = begin_node(node, scope, self._ports, self._left())
+            if waiting is None:
+                continue
+            if at == len(nodes):
+                await finish_node(waiting)
             else:
-                run_node(node, scope, self._ports)
+                await self._beside(waiting, nodes[at:])
+            return
 
-    async def _run_after(self, earlier: list[asyncio.Task[None]], node: Node, scope: Scope) -> None:
-        for task in earlier:  # none of them fails, and most have ended
-            await task
-        await self._in_turn((node,), scope)
+    async def _beside(self, waiting: Waiting, others: Sequence[Node]) -> None:
+        scope, ended = waiting.scope, asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as group:
+            earlier: dict[str, Awaitable[None]] = {waiting.node.name: ended}
+            for node in others:  # topological order: predecessors exist already
+                before = [earlier[name] for name in node.after if name in earlier]
+                earlier[node.name] = group.create_task(self._run_after(before, node, scope))
+            await finish_node(waiting)  # in the task that began it
+            ended.set_result(None)
+
+    async def _run_after(
+        self, earlier: Sequence[Awaitable[None]], node: Node, scope: Scope
+    ) -> None:
+        for each in earlier:  # none of them fails, and most have ended
+            await each
+        await self._nodes((node,), scope)
 
     def _left(self) -> float:
         return self._plan.deadline - self._spent

@@ -92,6 +92,50 @@ def test_filters_of_one_stage_wait_side_by_side():
     assert sorted(walker.records[0].facts) == ["a", "x", "y"]
 
 
+def test_filters_that_wait_for_nothing_make_no_tasks():
+    class AtHand:
+        async def run(self, sender: Sender) -> Seen:
+            return Seen("at hand")
+
+    class Waits:
+        async def run(self, sender: Sender) -> Seen:
+            await asyncio.sleep(0)
+            return Seen("waited")
+
+    three = uses("a") + 'name = "x"\n' + uses("a") + 'name = "y"\n' + uses("a")
+
+    async def tasks_made(kind: type) -> int:
+        made = []
+
+        def counting(loop, coroutine, **options):
+            made.append(coroutine)
+            return asyncio.Task(coroutine, loop=loop, **options)
+
+        asyncio.get_running_loop().set_task_factory(counting)
+        walker = walked(plan_of(three, a=kind))
+        await walker.whole()
+        assert sorted(walker.records[0].facts) == ["a", "x", "y"]
+        return len(made)
+
+    assert asyncio.run(tasks_made(AtHand)) == 0
+    assert asyncio.run(tasks_made(Waits)) == 2  # the first waits where it began
+
+
+def test_who_asks_for_a_fact_waits_for_a_filter_that_waits():
+    class Slow:
+        async def run(self, sender: Sender) -> Seen:
+            await asyncio.sleep(0)
+            return Seen("slow")
+
+    class After:
+        async def run(self, seen: Seen) -> Peered:
+            return Peered(seen.word)
+
+    walker = walked(plan_of(uses("a", "b"), a=After, b=Slow))
+    asyncio.run(walker.whole())
+    assert walker.records[0].facts["a"] == Peered("slow")
+
+
 def test_hanging_filter_leaves_the_answers_of_its_neighbours():
     class Hang:
         async def run(self, sender: Sender) -> Seen:
