@@ -1,4 +1,4 @@
-"""JSON Schemas of policy and pipeline files, for editors.
+"""JSON Schemas of policy, overlay and pipeline files, for editors.
 
 By them an editor completes and checks.  Draft 2020-12, made from the tables and option
 classes that the loaders themselves use.  A schema knows shapes and choices; what a condition
@@ -19,6 +19,7 @@ from millrace.engine.options import OCTETS, SECONDS, Octets, Option, Seconds, op
 from millrace.engine.pipeline import shelf
 from millrace.engine.pipeline.spec import ON_ERROR
 from millrace.engine.policy.keys import FILE_KEYS, RULE_KEYS, WEIGHT_KEYS, Key, KeyType
+from millrace.engine.policy.overlay import WHO_KEYS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -59,17 +60,43 @@ _OWN: dict[str, Schema] = {
 
 def policy() -> Schema:
     """The schema of `policies/NAME.toml`."""
+    properties = {
+        "title": _key(FILE_KEYS["title"]),
+        "weight": {"type": "array", "items": _table(WEIGHT_KEYS)},
+        "rule": {"type": "array", "items": _rule()},
+    }
+    return _file("A policy of Millrace", properties)
+
+
+def overlay() -> Schema:
+    """The schema of `policies/overlays/NAME.toml`."""
+    texts: Schema = {"type": "string", "minLength": 1}
+    some = {"anyOf": [texts, {"type": "array", "items": texts, "minItems": 1}]}
+    who = {
+        "type": "object",
+        "properties": dict.fromkeys(WHO_KEYS, some),
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    properties = {
+        "title": _key(FILE_KEYS["title"]),
+        "policy": {**texts, "description": "whose rules"},
+        "for": {
+            "anyOf": [who, {"type": "array", "items": who, "minItems": 1}],
+            "description": "which mail",
+        },
+        "drop": {**some, "description": "rules that do not count"},
+        "rule": {"type": "array", "items": _rule()},
+    }
+    return {**_file("An overlay of a policy of Millrace", properties), "required": ["for"]}
+
+
+def _rule() -> Schema:
     rule = _table(RULE_KEYS)
     rule["properties"]["reply"]["pattern"] = r"^\s*[45]\d\d[ -]"
     rule["properties"]["name"]["minLength"] = 1
     stopping = {"properties": {"stop": {"const": True}}}
-    rule |= {"if": stopping, "then": {"required": ["then"]}}
-    properties = {
-        "title": _key(FILE_KEYS["title"]),
-        "weight": {"type": "array", "items": _table(WEIGHT_KEYS)},
-        "rule": {"type": "array", "items": rule},
-    }
-    return _file("A policy of Millrace", properties)
+    return {**rule, "if": stopping, "then": {"required": ["then"]}}
 
 
 def pipeline() -> Schema:
@@ -94,7 +121,7 @@ def pipeline() -> Schema:
     return _file("A pipeline of Millrace", properties)
 
 
-SCHEMAS = {"policy": policy, "pipeline": pipeline}
+SCHEMAS = {"policy": policy, "overlay": overlay, "pipeline": pipeline}
 
 
 def _file(title: str, properties: Schema) -> Schema:

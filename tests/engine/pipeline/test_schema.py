@@ -9,7 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from millrace.engine.document import Document
+from millrace.engine.errors import Misconfigured
 from millrace.engine.pipeline import schema
+from millrace.engine.pipeline.graph import vocabulary
+from millrace.engine.policy import overlay, rules
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICIES = [p for p in sorted((ROOT / "policies").glob("*.toml")) if ".test." not in p.name]
@@ -83,3 +87,38 @@ def test_every_key_that_the_loader_takes_fits(text):
 )
 def test_what_the_loader_refuses_fits_not(kind, text, words):
     assert any(words in message for message in errors(kind, text))
+
+
+BASE = RULE + 'then = "tag"\n[[rule]]\nname = "greylist"\nwhen = "peer"\nthen = "defer"\n'
+
+
+def laid(text: str) -> None:
+    words = vocabulary(())
+    base = Document(BASE, "default.toml")
+    policy = rules.load(base, "default", words)
+    overlay.load(Document(text, "acme.toml"), "acme", (base, policy), words, {})
+
+
+ACME = 'for = { recipient = [".acme.example", "ann@other.example"] }\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'policy = "default"\n' + ACME + 'drop = ["greylist"]\n' + RULE + 'then = "tag"',
+        'for = [{ login = "ann" }, { listener = ["inet:25@192.0.2.1"] }]\ndrop = ["greylist"]',
+    ],
+)
+def test_overlays_that_the_loader_takes_fit_the_schema(text):
+    laid(text)
+    assert errors("overlay", text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['drop = ["greylist"]', 'for = { domain = "acme.example" }', "for = {}", ACME + "rules = []"],
+)
+def test_overlays_that_the_loader_refuses_do_not_fit_the_schema(text):
+    with pytest.raises(Misconfigured):
+        laid(text)
+    assert errors("overlay", text) != []
