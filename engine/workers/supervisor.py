@@ -28,6 +28,7 @@ from millrace.engine import history
 from millrace.engine.app import Stand
 from millrace.engine.census import Census
 from millrace.engine.history import Asked
+from millrace.engine.pending import pending
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.reload import Reloaded
 from millrace.engine.settings import Settings
@@ -250,7 +251,8 @@ class Supervisor:
             case "status":
                 doors = [(bound.kind, str(bound.endpoint)) for bound in self._doors]
                 living = self._staff.children.values()
-                answer(telling.status(self._whole(), living, doors, self._census))
+                waits = pending(self._settings)
+                answer(telling.status(self._whole(), living, doors, self._census, waits))
             case "reload":
                 asked = Asked(told.get("who", ""), told.get("why", ""))
                 self._reload(lambda outcome: answer(self._reloaded(outcome)), asked)
@@ -260,7 +262,8 @@ class Supervisor:
                 answer(None)
 
     def _reloaded(self, outcome: Reloaded) -> dict[str, Any]:
-        return as_json(outcome) | {"rollback": self._whole().rollback}
+        waits = pending(self._settings).as_json()
+        return as_json(outcome) | {"rollback": self._whole().rollback} | waits
 
     def _metrics(self, answers: Answers) -> list[list[Family]]:
         """The figures of each: of those that did not answer, what they last counted."""
@@ -290,6 +293,7 @@ class Supervisor:
             restarts=self._roster.restarts,
             stopping=self._roster.stopping,
             last_reload=self._reloads.last.result if self._reloads.last else "",
+            refusal=self._reloads.refusal,
         )
 
     # --- reload and restart
@@ -299,6 +303,8 @@ class Supervisor:
 
         def ended(outcome: Reloaded) -> None:
             self._notify.say("READY=1", f"STATUS=revision {self._whole().revision}")
+            if waits := str(pending(self._settings)):
+                _log.warning("a reload takes no settings: %s", waits)
             done(outcome)
 
         self._reloads.ask(ended, asked)
