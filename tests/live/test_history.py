@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_for
-from live.parties import Millrace
+from live.overseen import Overseen
 
 SETTINGS = """
 profile = "production"
@@ -30,18 +30,11 @@ POLICY = '[[rule]]\nname = "{}"\nwhen = "helo.name == \'client.example\'"\nthen 
 pytestmark = pytest.mark.live
 
 
-class Daemon(Millrace):
-    """Its commands find it by its port, which it chose itself."""
+class Daemon(Overseen):
+    """Two workers, and a policy whose rule is named anew."""
 
     def policy(self, name: str) -> None:
         (self.folder / "policies/own.toml").write_text(POLICY.format(name))
-
-    def at(self) -> tuple[str, str]:
-        return "--at", f"inet:{self.port('http')}@127.0.0.1"
-
-    def told(self) -> dict:
-        found: dict = json.loads(self.command("status", "--json", *self.at()))
-        return found
 
     def accepted(self) -> list[dict]:
         return [json.loads(line) for line in self.command("policy", "log", "--json").splitlines()]
