@@ -231,12 +231,20 @@ def test_reloads_under_load_lose_double_and_mix_no_mail(flow: Flow) -> None:
     records = flow.settled(sent)
     assert set(marks.values()) == {"first", "second"}
     assert len(marks) == len({each["revision"] for each in records}) == 2
+    decided_by = Counter(each["revision"] for each in records)
+    assert {each: counted(daemon, each) for each in marks} == decided_by
     by_sender = {each["from"]: marks[each["revision"]] for each in records}
     found = {mail.sender: seen(mail.raw) for mail in flow.sink.mails()}
     assert found == {sender: ([mark], [mark]) for sender, mark in by_sender.items()}
     # a mail that was begun before a swap and ended behind it is of the plan before
     over = [by_sender[f"nover{n}@good.example"] for n in range(RELOADS)]
     assert over == [("first", "second")[n % 2] for n in range(RELOADS)]
+
+
+def counted(daemon: Daemon, revision: str) -> float:
+    """The mails of a revision, by the metrics."""
+    labels = f'action="tag",pipeline="inbound",revision="{revision}"'
+    return daemon.metric(f"millrace_revision_mails_total{{{labels}}}")
 
 
 def begun(smtp: smtplib.SMTP, number: int) -> None:
