@@ -44,6 +44,7 @@ from millrace.engine.workers.roster import OFFICE, Phase, Roster, Terms
 from millrace.engine.workers.sockets import Bound
 from millrace.engine.workers.staff import Staff, name
 from millrace.engine.workers.surveys import Answers
+from millrace.engine.workers.watch import Watch
 from millrace.engine.workers.worker import Worker, as_json
 
 _log = logging.getLogger("millrace.supervisor")
@@ -70,6 +71,7 @@ class Supervisor:
         plans: Mapping[str, Plan],
         workers: int,
         bounds: Sequence[Bound],
+        watch: Watch,
         started: Callable[[Started], None],
     ) -> None:
         self._settings = settings
@@ -84,6 +86,7 @@ class Supervisor:
         self._census = Census(2 * workers + 2, len(self._doors))
         self._staff = Staff(self, self._roster, self._census, self._selector)
         self._reloads = Reloads(settings, plans, self._staff.ask_workers)
+        self._watch = watch
         self._notify = Notify(os.environ)
         self._rehearsal: tuple[Rehearsal, Callable[[Data], None]] | None = None
         self._began = time.time()
@@ -120,6 +123,8 @@ class Supervisor:
         self._staff.surveys.expire(now)
         self._notify.alive(now)
         self._look_at_rehearsal()
+        if self._watch.due(now) and not self._roster.stopping:
+            self._reload(lambda _: None, Asked("watch", "the files changed"))
         wait = HURRY_S if self._staff.send_the_rest() else TICK_S
         for key, _ in self._selector.select(wait):
             key.data()
@@ -307,6 +312,7 @@ class Supervisor:
                 _log.warning("a reload takes no settings: %s", waits)
             done(outcome)
 
+        self._watch.read()
         self._reloads.ask(ended, asked)
 
     def _restart(self, done: Callable[[Data], None]) -> None:
