@@ -1,7 +1,8 @@
-"""Mails judged, by revision: `millrace_revision_mails_total{pipeline,revision,action}`.
+"""Mails judged, by the revision that judged them and what was done.
 
-A daemon may see a thousand revisions in its life, and Prometheus keeps a series for each.  So
-the `KEPT` newest of a pipeline have a name; what older ones counted stands under "earlier".
+They are told as `millrace_revision_mails_total{pipeline,revision,action}`.  A daemon may see a
+thousand revisions in its life, and Prometheus keeps a series for each.  So the `KEPT` newest of
+a pipeline have a name; what older ones counted stands under "earlier".
 
 Fails: never.
 """

@@ -1,9 +1,10 @@
-"""Watch: asks for a reload when files have changed, by option (`[reload] watch = true`).
+"""Watch: asks for a reload when files have changed, where the operator wants it.
 
-It looks at pipelines, policies, their overlays and tests, the settings file, and at which lists
-there are; what lists hold is looked after by the workers.  Files count when two looks, a second
-apart, find them alike, so that nothing half written is read.  Whatever became of the reload,
-the same files are not asked for again: a bad one is said once.
+`[reload] watch = true` says so.  It looks at pipelines, policies, their overlays and tests, the
+settings file, and at which lists there are; what lists hold is looked after by the workers.
+Files count when two looks, a second apart, find them alike, so that nothing half written is
+read.  Whatever became of the reload, the same files are not asked for again: a bad one is said
+once.
 
 Fails: never; what cannot be looked at is as if it were not there.
 """
