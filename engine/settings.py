@@ -102,6 +102,13 @@ class Reports:
 
 
 @dataclass(frozen=True, slots=True)
+class Reload:
+    """When pipelines and policies are read anew."""
+
+    watch: Annotated[bool, "reload by itself when their files have changed"] = False
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """Where trained models stand; the shipped one is always there."""
 
@@ -171,6 +178,7 @@ class Settings:
     reports: Reports = Reports()
     lists: Lists = Lists()
     history: HistorySettings = HistorySettings()
+    reload: Reload = Reload()
     models: Models = Models()
     scanner: Scanner = Scanner()
     log: Log = Log()
@@ -187,7 +195,7 @@ class Settings:
 
 _SECTIONS = (
     *("http", "dns", "state", "archive", "keys", "reports"),
-    *("lists", "history", "models", "scanner", "log", "limits"),
+    *("lists", "history", "reload", "models", "scanner", "log", "limits"),
 )
 SECTIONS: dict[str, type] = {
     entry.name: type(getattr(Settings(), entry.name))

@@ -8,6 +8,7 @@ import click
 
 from millrace.engine.cli.office import ask, ask_reload, at_option, endpoint
 from millrace.engine.cli.options import who, with_settings
+from millrace.engine.pending import Pending
 
 
 @click.command()
@@ -16,6 +17,9 @@ from millrace.engine.cli.options import who, with_settings
 @click.option("--why", default="", help="The reason, for `millrace policy log`.")
 def reload(config: Path | None, overrides: tuple[str, ...], at: str | None, why: str) -> int:
     """Put the pipelines and policies of now in force, in all workers or in none.
+
+    Settings are not read anew; those that were changed meanwhile, and need `millrace restart`,
+    are named.
 
     \b
     Examples:
@@ -33,6 +37,8 @@ def reload(config: Path | None, overrides: tuple[str, ...], at: str | None, why:
     click.echo(f"{told['result']}: revision {revisions} serves")
     if told["rollback"]:
         click.echo("It is that of a rollback, which ends when the files are changed and taken.")
+    if waits := str(Pending.from_json(told)):
+        click.echo(waits)
     return 0 if code == 200 else 1
 
 

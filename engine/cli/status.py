@@ -11,6 +11,7 @@ import click
 
 from millrace.engine.cli.office import ask, at_option, endpoint
 from millrace.engine.cli.options import with_settings
+from millrace.engine.pending import Pending
 
 _GAP = "  "
 
@@ -88,11 +89,20 @@ def _afterwards(told: dict[str, Any]) -> Iterator[str]:
     lines += [f"list {e['name']} stays as it was: {e['trouble']}" for e in lists if e["trouble"]]
     if told["rollback"]:
         lines.append("a rollback serves, not the files: `millrace policy diff` tells what differs")
-    if told["last_reload"] == "refused":
-        lines.append("the last reload was refused: the log says why")
+    if told.get("refused_reload"):
+        lines.append(_refused(told["refused_reload"], told["revision"]))
+    if waits := str(Pending.from_json(told)):
+        lines.append(waits)
     if lines:
         yield ""
         yield from lines
+
+
+def _refused(reload: dict[str, Any], revision: str) -> str:
+    first, *more = reload["problems"]
+    others = f" (and {len(more)} more: the log has all)" if more else ""
+    what = first.partition("\n")[0]
+    return f"the reload at {reload['at']} was refused, {revision} serves on: {what}{others}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

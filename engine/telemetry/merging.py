@@ -3,6 +3,7 @@
 A worker's metrics travel as plain lists (`families`).  Counters and histograms add up, those
 of workers that are gone too (`lasting`), so that no counter ever goes back.  Gauges add up as
 well, except where a sum means nothing: `_info` and `_state` show the highest, `_up` the lowest.
+Mails by revision are bounded anew (`revisions`): each worker has counted others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
+
+from millrace.engine.telemetry import revisions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Family = list[Any]  # [name, help, type, [[sample's name, labels, value], …]], as JSON has it
@@ -39,7 +42,8 @@ def lasting(told: Sequence[Family]) -> list[Family]:
 
 
 def merged(tellers: Iterable[Sequence[Family]]) -> list[Family]:
-    """One list out of many."""
+    """One list out of many; those who live are told last."""
+    tellers = [list(told) for told in tellers]
     heads: dict[str, tuple[str, str]] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
     for told in tellers:
@@ -49,9 +53,26 @@ def merged(tellers: Iterable[Sequence[Family]]) -> list[Family]:
             for sample, labels, value in samples:
                 key = (sample, tuple(sorted(labels.items())))
                 found[key] = _joined(name, found[key], value) if key in found else value
-    return [
-        [name, *heads[name], [[sample, dict(labels), v] for (sample, labels), v in found.items()]]
+    families = {
+        name: [[sample, dict(labels), v] for (sample, labels), v in found.items()]
         for name, found in values.items()
+    }
+    if revisions.NAME in families:
+        families[revisions.NAME] = _by_revision(tellers)
+    return [[name, *heads[name], samples] for name, samples in families.items()]
+
+
+def _by_revision(tellers: Iterable[Sequence[Family]]) -> list[list[Any]]:
+    told = [family for teller in tellers for family in teller if family[0] == revisions.NAME]
+    samples = [sample for family in told for sample in family[3]]
+    counts = revisions.newest(
+        ((labels["pipeline"], labels["revision"], labels["action"]), value)
+        for _, labels, value in samples
+    )
+    names = ("pipeline", "revision", "action")
+    return [
+        [f"{revisions.NAME}_total", dict(zip(names, key, strict=True)), value]
+        for key, value in counts.items()
     ]
 
 

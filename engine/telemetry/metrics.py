@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from millrace.engine.policy.decision import Decision
 from millrace.engine.telemetry.results import ResultCounter
+from millrace.engine.telemetry.revisions import RevisionCounter
 from millrace.engine.telemetry.tally import Durations, Tally
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -99,11 +100,13 @@ class Metrics:
             registry=self.registry,
         )
         self._results = ResultCounter(self.registry)
+        self._revisions = RevisionCounter(self.registry)
 
     def decided(self, decision: Decision) -> None:
         """Count one mail."""
         pipeline, verdict = decision.pipeline, decision.verdict
         self._mails.counts[pipeline, verdict.action.word] += 1
+        self._revisions.count(pipeline, decision.revision, verdict.action.word)
         spoke = {act.because.rule for act in decision.acts}
         if verdict.because is not None:
             spoke.add(verdict.because.rule)
@@ -122,6 +125,7 @@ class Metrics:
         self._plan.clear()
         for plan in plans:
             self._plan.labels(*plan).set(1)
+            self._revisions.serving(plan[0], plan[2])
 
     def reloaded(self, result: str) -> None:
         """Count a reload: "swapped", "unchanged" or "refused"."""

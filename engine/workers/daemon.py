@@ -18,12 +18,14 @@ from millrace.engine.workers import handover, privileges, sockets, sweeping
 from millrace.engine.workers.handover import Estate
 from millrace.engine.workers.sockets import Bound
 from millrace.engine.workers.supervisor import Started, Supervisor
+from millrace.engine.workers.watch import Watch
 
 Ready = Callable[[Mapping[str, Plan], Sequence[Bound], Started], None]
 
 
 def serve(settings: Settings, ready: Ready) -> int:
     """Take mail until told to stop; the exit status.  `ready` hears when all children are."""
+    watch = Watch(settings)  # before they are read, so that no change goes unseen
     plans = plans_of(settings)
     estate = handover.inherited(os.environ)
     count = workers(settings)
@@ -37,7 +39,7 @@ def serve(settings: Settings, ready: Ready) -> int:
     def started(what: Started) -> None:
         ready(plans, bounds, what)
 
-    supervisor = Supervisor(settings, plans, count, bounds, started)
+    supervisor = Supervisor(settings, plans, count, bounds, watch, started)
     supervisor.inherit(estate or Estate())
     gc.collect()
     # a mail makes and drops some thousand objects: at 700, the default, rounds that find

@@ -12,8 +12,9 @@ Fails: never; how it ended is in the outcome.
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from millrace.engine import history, reload
@@ -24,11 +25,23 @@ from millrace.engine.settings import Settings
 from millrace.engine.workers.channel import Data
 from millrace.engine.workers.surveys import Answers, Then
 
-_log = logging.getLogger("millrace.reload")
 PREPARE_S = 60.0
 COMMIT_S = 15.0
 Done = Callable[[Reloaded], None]
 _NOBODY = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The files that were no good; `moment` is Unix seconds."""
+
+    moment: float
+    problems: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For status pages."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.moment))
+        return {"at": at, "problems": list(self.problems)}
 
 
 class AskWorkers(Protocol):
@@ -44,6 +57,7 @@ class Reloads:
     def __init__(self, settings: Settings, plans: Mapping[str, Plan], ask: AskWorkers) -> None:
         self.plans = dict(plans)
         self.last: Reloaded | None = None
+        self.refusal: Refusal | None = None  # until a reload is not refused
         self._settings = settings
         self._ask = ask
         self._now: list[Done] = []
@@ -95,6 +109,8 @@ class Reloads:
 
     def _end(self, outcome: Reloaded) -> None:
         self.last = outcome
+        refused = outcome.result == "refused"
+        self.refusal = Refusal(time.time(), outcome.problems) if refused else None
         waiting, self._now = self._now, []
         for done in waiting:
             done(outcome)

@@ -28,6 +28,7 @@ from millrace.engine import history
 from millrace.engine.app import Stand
 from millrace.engine.census import Census
 from millrace.engine.history import Asked
+from millrace.engine.pending import pending
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.reload import Reloaded
 from millrace.engine.settings import Settings
@@ -43,6 +44,7 @@ from millrace.engine.workers.roster import OFFICE, Phase, Roster, Terms
 from millrace.engine.workers.sockets import Bound
 from millrace.engine.workers.staff import Staff, name
 from millrace.engine.workers.surveys import Answers
+from millrace.engine.workers.watch import Watch
 from millrace.engine.workers.worker import Worker, as_json
 
 _log = logging.getLogger("millrace.supervisor")
@@ -69,6 +71,7 @@ class Supervisor:
         plans: Mapping[str, Plan],
         workers: int,
         bounds: Sequence[Bound],
+        watch: Watch,
         started: Callable[[Started], None],
     ) -> None:
         self._settings = settings
@@ -83,6 +86,7 @@ class Supervisor:
         self._census = Census(2 * workers + 2, len(self._doors))
         self._staff = Staff(self, self._roster, self._census, self._selector)
         self._reloads = Reloads(settings, plans, self._staff.ask_workers)
+        self._watch = watch
         self._notify = Notify(os.environ)
         self._rehearsal: tuple[Rehearsal, Callable[[Data], None]] | None = None
         self._began = time.time()
@@ -119,6 +123,8 @@ class Supervisor:
         self._staff.surveys.expire(now)
         self._notify.alive(now)
         self._look_at_rehearsal()
+        if self._watch.due(now) and not self._roster.stopping:
+            self._reload(lambda _: None, Asked("watch", "the files changed"))
         wait = HURRY_S if self._staff.send_the_rest() else TICK_S
         for key, _ in self._selector.select(wait):
             key.data()
@@ -250,7 +256,8 @@ class Supervisor:
             case "status":
                 doors = [(bound.kind, str(bound.endpoint)) for bound in self._doors]
                 living = self._staff.children.values()
-                answer(telling.status(self._whole(), living, doors, self._census))
+                waits = pending(self._settings)
+                answer(telling.status(self._whole(), living, doors, self._census, waits))
             case "reload":
                 asked = Asked(told.get("who", ""), told.get("why", ""))
                 self._reload(lambda outcome: answer(self._reloaded(outcome)), asked)
@@ -260,7 +267,8 @@ class Supervisor:
                 answer(None)
 
     def _reloaded(self, outcome: Reloaded) -> dict[str, Any]:
-        return as_json(outcome) | {"rollback": self._whole().rollback}
+        waits = pending(self._settings).as_json()
+        return as_json(outcome) | {"rollback": self._whole().rollback} | waits
 
     def _metrics(self, answers: Answers) -> list[list[Family]]:
         """The figures of each: of those that did not answer, what they last counted."""
@@ -290,6 +298,7 @@ class Supervisor:
             restarts=self._roster.restarts,
             stopping=self._roster.stopping,
             last_reload=self._reloads.last.result if self._reloads.last else "",
+            refusal=self._reloads.refusal,
         )
 
     # --- reload and restart
@@ -299,8 +308,11 @@ class Supervisor:
 
         def ended(outcome: Reloaded) -> None:
             self._notify.say("READY=1", f"STATUS=revision {self._whole().revision}")
+            if waits := str(pending(self._settings)):
+                _log.warning("a reload takes no settings: %s", waits)
             done(outcome)
 
+        self._watch.read()
         self._reloads.ask(ended, asked)
 
     def _restart(self, done: Callable[[Data], None]) -> None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from millrace.engine.census import Census
+from millrace.engine.pending import Pending
 from millrace.engine.telemetry.merging import Family
 from millrace.engine.workers.children import Child
+from millrace.engine.workers.reloads import Refusal
 from millrace.engine.workers.roster import OFFICE, Phase
 
 
@@ -30,6 +32,7 @@ class Whole:
     restarts: int
     stopping: bool
     last_reload: str
+    refusal: Refusal | None  # of the files, as long as they are no good
 
     @property
     def revision(self) -> str:
@@ -38,7 +41,11 @@ class Whole:
 
 
 def status(
-    whole: Whole, children: Iterable[Child], doors: Iterable[tuple[str, str]], census: Census
+    whole: Whole,
+    children: Iterable[Child],
+    doors: Iterable[tuple[str, str]],
+    census: Census,
+    waits: Pending,
 ) -> dict[str, Any]:
     """The page /status; `doors` by kind and address, in the census's order."""
     children = sorted(children, key=lambda child: (child.member.slot, child.member.began))
@@ -53,6 +60,8 @@ def status(
         "revisions": whole.revisions,
         "rollback": whole.rollback,
         "last_reload": whole.last_reload,
+        "refused_reload": whole.refusal.as_json() if whole.refusal else None,
+        **waits.as_json(),
         "restarts": whole.restarts,
         "lists": _lists(children),
         "workers": workers,
@@ -112,6 +121,11 @@ def families(whole: Whole, children: Iterable[Child], census: Census) -> list[Fa
         ],
         _gauge("millrace_mails_in_work", "Mails in work", {"": sum(row[0] for row in rows)}),
         _gauge("millrace_octets_in_work", "Octets of those", {"": sum(row[1] for row in rows)}),
+        _gauge(
+            "millrace_reload_refused_state",
+            "1: the last reload was refused, and what serves is not what the files say",
+            {"": 0 if whole.refusal is None else 1},
+        ),
     ]
 
 

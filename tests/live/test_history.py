@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import wait_for
-from live.parties import Millrace
+from live.overseen import Overseen
 
 SETTINGS = """
 profile = "production"
@@ -30,18 +30,11 @@ POLICY = '[[rule]]\nname = "{}"\nwhen = "helo.name == \'client.example\'"\nthen 
 pytestmark = pytest.mark.live
 
 
-class Daemon(Millrace):
-    """Its commands find it by its port, which it chose itself."""
+class Daemon(Overseen):
+    """Two workers, and a policy whose rule is named anew."""
 
     def policy(self, name: str) -> None:
         (self.folder / "policies/own.toml").write_text(POLICY.format(name))
-
-    def at(self) -> tuple[str, str]:
-        return "--at", f"inet:{self.port('http')}@127.0.0.1"
-
-    def told(self) -> dict:
-        found: dict = json.loads(self.command("status", "--json", *self.at()))
-        return found
 
     def accepted(self) -> list[dict]:
         return [json.loads(line) for line in self.command("policy", "log", "--json").splitlines()]
@@ -103,3 +96,28 @@ def test_list_that_changes_is_seen_by_the_workers_and_a_bad_one_is_told(daemon: 
 
 def _lists(daemon: Daemon) -> list[tuple[str, int, str]]:
     return [(each["name"], each["entries"], each["trouble"]) for each in daemon.told()["lists"]]
+
+
+def test_files_that_change_are_taken_by_themselves_and_a_bad_one_is_said_once(
+    tmp_path: Path,
+) -> None:
+    files = {"zone.json": "{}", "pipelines__inbound_toml": PIPELINE, "policies__own_toml": ""}
+    daemon = Daemon(tmp_path, SETTINGS + "[reload]\nwatch = true\n", **files)
+    daemon.policy("first")
+    daemon.start()
+    try:
+        before = daemon.told()["revision"]
+        (tmp_path / "policies/own.toml").write_text("colour = 1\n")
+        wait_for(lambda: daemon.told()["refused_reload"] is not None, "the refusal")
+        until = daemon.told()["workers"][0]["alive_s"] + 3  # looks enough to say it again
+        wait_for(lambda: daemon.told()["workers"][0]["alive_s"] >= until, "more looks")
+        daemon.policy("second")
+        text = (tmp_path / "millrace.toml").read_text()
+        (tmp_path / "millrace.toml").write_text(text + "[limits]\nmails = 7\n")
+        wait_for(lambda: daemon.told()["revision"] != before, "the mended file")
+        assert daemon.accepted()[0]["who"] == "watch"
+        assert daemon.accepted()[0]["why"] == "the files changed"
+        wait_for(lambda: "needs `millrace restart`: limits.mails" in daemon.said(), "the setting")
+        assert daemon.said().count("unknown key 'colour'") == 1
+    finally:
+        daemon.stop()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import re
 import signal
@@ -19,7 +17,8 @@ from typing import Any
 
 import pytest
 from conftest import free_port, wait_for
-from live.parties import CHECKOUT, Millrace
+from live.overseen import Overseen
+from live.parties import CHECKOUT
 from live.senders import MAIL, Senders, Sent
 
 ROUNDS = int(os.environ.get("MILLRACE_ROUNDS", "6"))
@@ -54,7 +53,7 @@ then = "tag"
 """
 
 
-class Daemon(Millrace):
+class Daemon(Overseen):
     """Two workers, a milter door, an SMTP door, an archive."""
 
     def __init__(self, folder: Path, more: str = "", port: int = 0, head: str = "") -> None:
@@ -68,15 +67,6 @@ class Daemon(Millrace):
         path.parent.mkdir(exist_ok=True)
         path.write_text(POLICY.format(n=n))
 
-    def page(self, path: str, method: str = "GET") -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port("http"), timeout=60)
-        connection.request(method, path)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        kind = answer.headers["Content-Type"]
-        return answer.status, json.loads(text) if kind == "application/json" else text
-
     def workers(self) -> list[dict[str, Any]]:
         """Those that serve."""
         found: list[dict[str, Any]] = self.page("/status")[1]["workers"]
@@ -84,10 +74,6 @@ class Daemon(Millrace):
 
     def pids(self) -> set[int]:
         return {worker["pid"] for worker in self.workers()}
-
-    def metric(self, name: str) -> float:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", self.page("/metrics")[1], re.M)
-        return float(found[1]) if found else 0.0
 
     @property
     def pid(self) -> int:
@@ -97,13 +83,6 @@ class Daemon(Millrace):
     def senders(self) -> Senders:
         smtp, milter = self.port("smtp"), self.port("milter")
         return Senders([("smtp", smtp), ("smtp", smtp), ("milter", milter), ("milter", milter)])
-
-    def restarted(self) -> None:
-        """A whole restart: until the new supervisor says ready."""
-        seen = self.said().count("\nready\n")
-        status, told = self.page("/restart", "POST")
-        assert (status, told["result"]) == (202, "restarting")
-        wait_for(lambda: self.said().count("\nready\n") > seen, "the new version", 60)
 
     def check(self, sent: Sent) -> None:
         """Every mail that was taken was decided once, and stands in the archive once."""

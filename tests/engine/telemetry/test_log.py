@@ -37,9 +37,11 @@ def record(sender="a@b.example"):
 
 def test_json_line_holds_the_mail_s_data(out):
     set_up("json", "info", out)
-    log_decision(record())
+    judged = record()
+    log_decision(judged)
     (line,) = out.getvalue().splitlines()
     data = json.loads(line)
+    assert data["revision"] == judged.revision != ""
     assert data["event"] == "mail"
     assert (data["action"], data["sender"], data["ip"]) == ("pass", "a@b.example", "192.0.2.7")
     assert data["recipients"] == [f"r{n}@example.net" for n in range(5)]
