@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from millrace.engine.census import Census, Seat
-from millrace.engine.net.endpoint import Endpoint, bind
+from millrace.engine.net.endpoint import BACKLOG, Endpoint, bind
 from millrace.engine.net.stream import Stream
 
 Serve = Callable[[Stream], Awaitable[None]]
@@ -102,9 +102,9 @@ class Listener:
             self._shared = sock
             loop.add_reader(sock.fileno(), self._knock)
         elif self.endpoint.kind == "unix":
-            self._server = await loop.create_unix_server(self._stream, sock=sock)
+            self._server = await loop.create_unix_server(self._stream, sock=sock, backlog=BACKLOG)
         else:
-            self._server = await loop.create_server(self._stream, sock=sock)
+            self._server = await loop.create_server(self._stream, sock=sock, backlog=BACKLOG)
 
     def stop(self) -> None:
         """Accept no more; what is open goes on."""

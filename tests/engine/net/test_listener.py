@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from pathlib import Path
+
+import pytest
 
 from millrace.engine.net.listener import Listener, listen
 from millrace.engine.net.stream import Stream
@@ -57,3 +61,28 @@ def test_a_connection_at_rest_ends_when_the_listener_closes() -> None:
 
 def test_a_mail_under_way_ends_before_its_connection_does() -> None:
     assert asyncio.run(closed_in_a_mail()) == b"end"
+
+
+async def crowd(address: str) -> int:
+    """How many of 300 that come at once, while we are busy, the kernel keeps for us."""
+    listener = await listen(address, echo)
+    kept: list[socket.socket] = []
+    where = listener.endpoint
+    for _ in range(300):  # the loop does not turn meanwhile: nobody is accepted
+        peer = socket.socket(where.family, socket.SOCK_STREAM)
+        kept.append(peer)
+        peer.settimeout(0.5)
+        try:
+            peer.connect(where.path if where.kind == "unix" else (where.host, where.port))
+        except OSError:  # the queue is full
+            break
+    came = len(kept)
+    for peer in kept:
+        peer.close()
+    await listener.close()
+    return came
+
+
+@pytest.mark.parametrize("address", ["inet:0@127.0.0.1", "unix:{}/door"])
+def test_a_crowd_waits_in_the_kernel_while_we_are_busy(address: str, tmp_path: Path) -> None:
+    assert asyncio.run(crowd(address.format(tmp_path))) == 300
