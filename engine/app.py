@@ -129,15 +129,11 @@ class App:
 
     async def prepare(self) -> Reloaded | None:
         """The first half of a reload; None when `commit` may follow."""
-        outcome = await self.reloading.prepare()
-        if outcome is not None:
-            self.metrics.reloaded(outcome.result)
-        return outcome
+        return await self.reloading.prepare()
 
     def commit(self) -> Reloaded:
         """The second half: the new plans serve."""
         outcome = self.reloading.commit()
-        self.metrics.reloaded(outcome.result)
         self._show_plans()
         return outcome
 

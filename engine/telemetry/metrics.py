@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -90,9 +90,6 @@ class Metrics:
             _SECONDS,
             self.registry,
         )
-        self._reloads = Counter(
-            "millrace_reloads", "Reloads, by how they ended", ("result",), registry=self.registry
-        )
         self._plan = Gauge(
             "millrace_plan_info",
             "The plan in force; the value is 1",
@@ -126,10 +123,6 @@ class Metrics:
         for plan in plans:
             self._plan.labels(*plan).set(1)
             self._revisions.serving(plan[0], plan[2])
-
-    def reloaded(self, result: str) -> None:
-        """Count a reload: "swapped", "unchanged" or "refused"."""
-        self._reloads.labels(result).inc()
 
     def watch(
         self,

@@ -13,6 +13,7 @@ Fails: never; how it ended is in the outcome.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -57,6 +58,7 @@ class Reloads:
     def __init__(self, settings: Settings, plans: Mapping[str, Plan], ask: AskWorkers) -> None:
         self.plans = dict(plans)
         self.last: Reloaded | None = None
+        self.counts = Counter({"swapped": 0, "unchanged": 0, "refused": 0})
         self.refusal: Refusal | None = None  # until a reload is not refused
         self._settings = settings
         self._ask = ask
@@ -109,6 +111,7 @@ class Reloads:
 
     def _end(self, outcome: Reloaded) -> None:
         self.last = outcome
+        self.counts[outcome.result] += 1
         refused = outcome.result == "refused"
         self.refusal = Refusal(time.time(), outcome.problems) if refused else None
         waiting, self._now = self._now, []

@@ -298,6 +298,7 @@ class Supervisor:
             restarts=self._roster.restarts,
             stopping=self._roster.stopping,
             last_reload=self._reloads.last.result if self._reloads.last else "",
+            reloads=self._reloads.counts,
             refusal=self._reloads.refusal,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class Whole:
     restarts: int
     stopping: bool
     last_reload: str
+    reloads: Mapping[str, int]  # so far, by how they ended
     refusal: Refusal | None  # of the files, as long as they are no good
 
     @property
@@ -118,6 +119,15 @@ def families(whole: Whole, children: Iterable[Child], census: Census) -> list[Fa
             "Children that ended unasked and were started again",
             "counter",
             [["millrace_worker_restarts_total", {}, whole.restarts]],
+        ],
+        [
+            "millrace_reloads",
+            "Reloads, by how they ended",
+            "counter",
+            [
+                ["millrace_reloads_total", {"result": result}, count]
+                for result, count in whole.reloads.items()
+            ],
         ],
         _gauge("millrace_mails_in_work", "Mails in work", {"": sum(row[0] for row in rows)}),
         _gauge("millrace_octets_in_work", "Octets of those", {"": sum(row[1] for row in rows)}),

@@ -17,7 +17,9 @@ PROBLEM = "policies/own.toml:3:8  message.sizes is not known\n    when = …\n  
 
 
 def told(*, refusal: Refusal | None = None, waits: Pending = Pending()) -> dict[str, Any]:  # noqa: B008 - frozen
-    whole = telling.Whole("1", "production", 7, 0.0, {"in": "3f9c"}, False, 0, False, "", refusal)
+    whole = telling.Whole(
+        "1", "production", 7, 0.0, {"in": "3f9c"}, False, 0, False, "", {}, refusal
+    )
     page = telling.status(whole, [], [("smtp", "inet:25@127.0.0.1")], Census(1, 1), waits)
     return {"status": "ready", "services": {"state": {"where": "here", "ok": True}}} | page
 

@@ -54,10 +54,17 @@ class Site:
         return outcome
 
     def metric(self) -> float:
-        families = telling.families(self.whole(), [], Census(1, 1))
-        (found,) = [each for each in families if each[0] == "millrace_reload_refused_state"]
-        ((_, _, value),) = found[3]
+        ((_, _, value),) = self.samples("millrace_reload_refused_state")
         return float(value)
+
+    def counted(self) -> dict[str, int]:
+        return {labels["result"]: value for _, labels, value in self.samples("millrace_reloads")}
+
+    def samples(self, name: str) -> list[Any]:
+        families = telling.families(self.whole(), [], Census(1, 1))
+        (found,) = [each for each in families if each[0] == name]
+        samples: list[Any] = found[3]
+        return samples
 
     def whole(self) -> telling.Whole:
         return telling.Whole(
@@ -70,6 +77,7 @@ class Site:
             restarts=0,
             stopping=False,
             last_reload="",
+            reloads=self.reloads.counts,
             refusal=self.reloads.refusal,
         )
 
@@ -119,3 +127,14 @@ def test_status_tells_the_refusal_and_what_waits_for_a_restart(site: Site) -> No
     assert told["refused_reload"]["at"].endswith("Z")
     assert told["needs_restart"] == ["limits.mails"]
     assert telling.status(site.whole(), [], [], Census(1, 1), Pending())["needs_restart"] == []
+
+
+def test_each_reload_is_counted_once_by_how_it_ended(site: Site) -> None:
+    assert site.counted() == {"swapped": 0, "unchanged": 0, "refused": 0}
+    site.reload()
+    site.law.write_text("colour = 1\n")
+    site.reload()
+    site.reload()
+    site.law.write_text(LAW.format("second"))
+    site.reload()
+    assert site.counted() == {"swapped": 1, "unchanged": 1, "refused": 2}
