@@ -28,6 +28,7 @@ from millrace.engine.policy.kinds import Kind, fields_of
 
 _BOTH: tuple[Value, ...] = (True, False)
 _NUMERIC = ("min", "max", "len")
+_VALUED = (*_NUMERIC, "lower", "header")  # what they give is compared elsewhere, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class Reader:
     def _called(self, node: ast.Call) -> Formula:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         words = [constant(argument) for argument in node.args[1:]]
+        if name in _VALUED:
+            return Atom(self._subject(node), Truthy())
         if name not in ("under", "within") or not all(isinstance(w, str) for w in words):
             return self._unknown(shown(node))
         texts = [word for word in words if isinstance(word, str)]
