@@ -66,6 +66,16 @@ def denied(formula: Formula) -> Formula:
     return OneOf(parts) if isinstance(formula, All) else All(parts)
 
 
+def plain(formula: Formula) -> Formula:
+    """The same without an `and` in an `and`, an `or` in an `or`, or one of a single part."""
+    if isinstance(formula, Atom):
+        return formula
+    parts: list[Formula] = []
+    for part in map(plain, formula.parts):
+        parts += part.parts if isinstance(part, type(formula)) else (part,)
+    return parts[0] if len(parts) == 1 else type(formula)(tuple(parts))
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads conditions over these names; `score` is what the weights can add up to."""
@@ -73,15 +83,21 @@ class Reader:
     names: Mapping[str, Kind]
     score: Bounds = (-math.inf, math.inf)
     _read: dict[str, Formula] = field(default_factory=dict, compare=False)
+    _parts: dict[str, list[tuple[str, Formula]]] = field(default_factory=dict, compare=False)
 
     def formula(self, text: str) -> Formula:
         """The whole condition; each text is read once."""
         if text not in self._read:
-            self._read[text] = All(tuple(part for _, part in self.parts(text)))
+            self._read[text] = plain(All(tuple(part for _, part in self.parts(text))))
         return self._read[text]
 
     def parts(self, text: str) -> list[tuple[str, Formula]]:
-        """What a top-level `and` joins, each with its text."""
+        """What a top-level `and` joins, each with its text; each text is read once."""
+        if text not in self._parts:
+            self._parts[text] = self._parted(text)
+        return self._parts[text]
+
+    def _parted(self, text: str) -> list[tuple[str, Formula]]:
         body = tree(text)
         if body is None:
             return [(text, self._unknown(text))]

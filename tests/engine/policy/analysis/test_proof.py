@@ -132,6 +132,12 @@ def test_question_that_takes_too_long_is_answered_by_maybe():
     assert together([READER.formula(pairs)])
 
 
+@pytest.mark.parametrize("subject", ["lower(it.name)", "header('X-A')"])
+def test_what_is_there_may_be_any_text(subject):
+    for text in (f"{subject} and {subject} == 'a'", f"{subject} == 'a' and {subject}"):
+        assert together([READER.formula(text)])
+
+
 def test_text_that_cannot_be_read_proves_nothing():
     assert together([READER.formula("it.size ><")])
     assert not follows(READER.formula("it.size ><"), [READER.formula("it.size >")])
