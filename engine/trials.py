@@ -94,4 +94,5 @@ def _values(visit: Visit, found: Rehearsed) -> Mapping[str, Any]:
     if visit.raw is not None:
         message = Message.parse(visit.raw)
         values |= {"message": message, "from": Author.of(message.headers)}
+        values["headers"] = message.headers
     return values | dict(found.decision.facts)

@@ -5,6 +5,7 @@ A condition is a tree of tuples; `written` is its text, `meant` its value over s
 
 from __future__ import annotations
 
+import email.header
 import ipaddress
 import math
 import operator
@@ -56,6 +57,8 @@ def written(tree: Tree) -> str:  # noqa: C901 - one case for each form
             return f"({written(item)} {op} lists.{name})"
         case ("map", key):
             return f"lists.tier[{written(key)}]"
+        case (("header" | "has_header") as word, name):
+            return f"{word}({name!r})"
         case ("call", name, *parts):
             return f"{name}({', '.join(written(part) for part in parts)})"
         case (op, left, right):
@@ -90,6 +93,10 @@ def meant(tree: Tree, facts: Facts) -> Any:  # noqa: C901 - one case for each fo
         case ("held", op, item, name):
             value = meant(item, facts)
             return (value is not None and value in HELD[name]) == (op == "in")
+        case ("header", name):
+            return _header(name, facts)
+        case ("has_header", name):
+            return _header(name, facts) is not None
         case ("map", key):
             return HELD["tier"].get(meant(key, facts))  # type: ignore[union-attr]
         case ("call", name, *parts):
@@ -105,6 +112,14 @@ def _field(path: str, facts: Facts) -> Any:
     for name in rest:
         found = None if found is None else getattr(found, name)
     return found
+
+
+def _header(name: str, facts: Facts) -> str | None:
+    fields = facts["headers"].fields if "headers" in facts else ()
+    for field, value in fields:
+        if field.decode().lower() == name.lower():
+            return str(email.header.make_header(email.header.decode_header(value.decode())))
+    return None
 
 
 def _compared(op: str, a: Any, b: Any) -> bool:
@@ -157,6 +172,8 @@ def _computed(op: str, a: Any, b: Any) -> Any:
 
 def names(tree: Tree) -> set[str]:
     """The facts that a condition asks for."""
+    if tree[0] in ("header", "has_header"):
+        return {"headers"}
     if tree[0] == "field":
         return {tree[1].partition(".")[0]}
     found: set[str] = set()

@@ -53,7 +53,8 @@ def check(
     if form == "text":
         click.echo("\n".join(_told(report)))
     else:
-        shown = sarif.log(report.findings) if form == "sarif" else _data(report)
+        begun = str(config or "millrace.toml")
+        shown = sarif.log(report.findings, begun) if form == "sarif" else _data(report)
         click.echo(json.dumps(shown, indent=2))
     return 1 if report.errors else 0
 

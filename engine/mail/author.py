@@ -14,7 +14,8 @@ import re
 from dataclasses import dataclass
 
 from millrace.engine.mail.address import Address
-from millrace.engine.mail.headers import Headers, unfold
+from millrace.engine.mail.folding import unfold
+from millrace.engine.mail.headers import Headers
 
 LENGTH_MAX = 8192  # octets of all From fields that are looked at
 MAILBOXES_MAX = 64

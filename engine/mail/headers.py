@@ -2,7 +2,8 @@ r"""The header section: fields in order, duplicates kept, bytes kept.
 
 RFC 5322 §2.2.  A field is its name and everything between the colon and the final
 line break, as it came: `name + b":" + value + b"\r\n"` gives the wire's bytes back.
-Nothing is decoded or folded anew here; a signature would not survive it.
+The fields are never decoded or folded anew; a signature would not survive it.  What
+conditions ask for is decoded when they ask, once for each name.
 
 Fails: never.  Lines that are no field end the section (RFC 5322 §2.1 asks for an
 empty line; senders forget it), and what follows is the body.
@@ -15,7 +16,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from millrace.engine.mail.folding import unfold as unfold
+from millrace.engine.mail.words import decode_words
+
 FIELDS_MAX = 5000
+TEXT_MAX = 1000  # characters of one field that conditions see
 # one field: a name without blanks or colon, then lines until one that is not continued
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*:)((?:[^\n]*\n[ \t])*[^\n]*?)(?:\r?\n|\Z)")
 
@@ -35,21 +40,15 @@ class Field(NamedTuple):
 _field = functools.partial(tuple.__new__, Field)  # half the time of Field(*pair)
 
 
-def unfold(value: bytes) -> bytes:
-    """Undo folding (RFC 5322 §2.2.3) and strip outer blanks."""
-    if b"\n" in value or b"\r" in value:
-        value = value.replace(b"\r", b"").replace(b"\n", b"")
-    return value.strip(b" \t")
-
-
 class Headers:
-    """An immutable sequence of fields with look-up by name, case aside."""
+    """The header fields in order, with look-up by name, case aside."""
 
-    __slots__ = ("_index", "fields")
+    __slots__ = ("_index", "_texts", "fields")
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.fields: tuple[Field, ...] = tuple(map(_field, fields))
         self._index: dict[bytes, list[Field]] | None = None
+        self._texts: dict[bytes, str | None] | None = None
 
     @staticmethod
     def of(fields: Iterable[Field]) -> Headers:
@@ -83,6 +82,33 @@ class Headers:
         """The topmost value of that name, raw, or None."""
         found = self.all(name)
         return found[0].value if found else None
+
+    def text(self, name: bytes) -> str | None:
+        """The topmost field of that name as people read it, or None.
+
+        Unfolded, encoded words decoded (RFC 2047), at most 1,000 characters.
+        """
+        if self._texts is None:
+            self._texts = {}
+        if name not in self._texts:
+            value = self.first(name)
+            self._texts[name] = None if value is None else decode_words(value)[:TEXT_MAX]
+        return self._texts[name]
+
+    @property
+    def subject(self) -> str | None:
+        """Subject as people read it; None where the mail has none."""
+        return self.text(b"Subject")
+
+    @property
+    def count(self) -> int:
+        """How many fields there are."""
+        return len(self.fields)
+
+    @property
+    def hops(self) -> int:
+        """How many servers wrote a Received field."""
+        return len(self.all(b"Received"))
 
     @property
     def raw(self) -> bytes:

@@ -13,7 +13,7 @@ import binascii
 import re
 
 from millrace.engine.mail import charset
-from millrace.engine.mail.headers import unfold
+from millrace.engine.mail.folding import unfold
 
 VALUE_MAX = 1 << 14  # bytes of one field that are read
 _WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")

@@ -60,7 +60,7 @@ SOURCES: dict[type, Source] = {
     Verdict: Source("verdict", Stage.SETTLED),
     Edited: Source("edited", Stage.SETTLED),
 }
-HIDDEN = ("headers", "verdict", "edited", "envelope")  # words that conditions cannot use
+HIDDEN = ("verdict", "edited", "envelope")  # words that conditions cannot use
 PORTS: dict[type, str] = {
     ports.Dns: "dns",
     ports.State: "state",

@@ -29,7 +29,7 @@ LISTS = {
     "domains": "from.domain in lists.NAME",
     "addresses": "sender in lists.NAME",
     "networks": "peer.ip in lists.NAME",
-    "patterns": "helo.name in lists.NAME",
+    "patterns": "headers.subject in lists.NAME",
     "map": "lists.NAME[from.domain] == 'gold'",
 }
 

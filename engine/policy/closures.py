@@ -51,6 +51,22 @@ def field(inner: Run, attribute: str) -> Run:
     return run
 
 
+def header_text(field_name: bytes) -> Run:
+    """The first header field of a name, as a text; None where the mail has none."""
+
+    def run(values: Values) -> str | None:
+        headers = values.get("headers")
+        return None if headers is None else headers.text(field_name)
+
+    return run
+
+
+def has_header(field_name: bytes) -> Run:
+    """Whether the mail has a header field of a name."""
+    text = header_text(field_name)
+    return lambda values: text(values) is not None
+
+
 def mailbox(inner: Run) -> Run:
     """The address that a record names, as a text; "" for the null sender."""
 

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millrace.engine.document import meant
+from millrace.engine.mail.headers import Headers
 from millrace.engine.policy import closures, fitting, networks
 from millrace.engine.policy.closures import Run
 from millrace.engine.policy.fitting import Term
@@ -76,6 +77,8 @@ def compile_condition(text: str, names: Mapping[str, Kind], lists: Lists = NO_LI
     found = compile_text(text, names, lists)
     if found.kind.word not in ("truth", "record"):
         hint = "Write NAME in lists.NAME." if found.kind.word == "listing" else "Compare it."
+        if text.lstrip().startswith("header("):
+            hint = "Compare it, or ask whether it is there: has_header('List-Id')."
         raise Misfit(f"is {found.kind.shown}, not a condition", hint, 0, len(text))
     return found
 
@@ -156,7 +159,10 @@ class _Compiler:
         fields = fields_of(kind.record)
         if node.attr not in fields:
             sentence = f"'{self._shown(node.value)}' has no field '{node.attr}'"
-            raise self._misfit(node, sentence, meant(node.attr, fields))
+            hint = meant(node.attr, fields)
+            if kind.record is Headers:
+                hint += f"\nA field of the mail is written header('{_field_name(node.attr)}')."
+            raise self._misfit(node, sentence, hint)
         if isinstance(node.value, ast.Name):
             return fields[node.attr], closures.field_of_name(self.scope.word(node.value), node.attr)
         return fields[node.attr], closures.field(run, node.attr)
@@ -165,6 +171,10 @@ class _Compiler:
 
     def _subscript(self, node: ast.Subscript, depth: int) -> tuple[Kind, Run]:
         if not (isinstance(node.value, ast.Attribute) and self.scope.is_shelf(node.value.value)):
+            if isinstance(node.value, ast.Name) and node.value.id in ("headers", "header"):
+                hint = f"Write header({self._shown(node.slice)})."
+                sentence = f"'{self._shown(node)}' is not of this language"
+                raise self._misfit(node, sentence, hint)
             raise self._foreign(node)
         listing = self.scope.listing(node.value)
         kind = Kind("listing", holds=listing.kind)
@@ -286,6 +296,8 @@ class _Compiler:
             raise self._misfit(node, f"there is no function '{name}'", meant(name, FUNCTIONS))
         if node.keywords or not function.least <= len(node.args) <= function.most:
             raise self._misfit(node, f"{name} is written {function.usage}")
+        if function.asks:
+            self.scope.ask(node, function.asks)
         compiled = [self.compile(argument, depth) for argument in node.args]
         for argument, (kind, _) in zip(node.args, compiled, strict=True):
             if kind.word not in function.takes:
@@ -314,6 +326,11 @@ class _Compiler:
 
     def _misfit(self, node: ast.expr, sentence: str, hint: str = "") -> Misfit:
         return self.parsed.misfit(node, sentence, hint)
+
+
+def _field_name(word: str) -> str:
+    """`list_id` as a mail writes it: List-Id."""
+    return "-".join(part.capitalize() for part in word.split("_"))
 
 
 _ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - * /, functions."

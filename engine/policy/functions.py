@@ -9,11 +9,12 @@ Fails: binding raises `Unbound` for a constant that cannot be used.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from millrace.engine.policy import patterns
-from millrace.engine.policy.closures import Run, Values, held
+from millrace.engine.policy.closures import Run, Values, has_header, header_text, held
 from millrace.engine.policy.kinds import NUMBER, TEXT, TRUTH, Kind
 from millrace.engine.policy.networks import Networks
 
@@ -28,7 +29,10 @@ class Unbound(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One of the fixed functions: how it is written, what it takes, gives and tells."""
+    """One of the fixed functions: how it is written, what it takes, gives and tells.
+
+    `asks` is a source that it reads beside its arguments.
+    """
 
     usage: str
     least: int
@@ -37,6 +41,10 @@ class Function:
     gives: Kind
     bind: Callable[[list[Run], list[ast.expr]], Run]
     help: str
+    asks: str = ""
+
+
+_FIELD = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §2.2
 
 
 def _lower(runs: list[Run], arguments: list[ast.expr]) -> Run:
@@ -110,6 +118,25 @@ def _matches(runs: list[Run], arguments: list[ast.expr]) -> Run:
         raise Unbound(str(unreadable), hint, 1) from None
 
 
+def _header(runs: list[Run], arguments: list[ast.expr]) -> Run:
+    return header_text(_field_name(arguments, "header('List-Id')"))
+
+
+def _has_header(runs: list[Run], arguments: list[ast.expr]) -> Run:
+    return has_header(_field_name(arguments, "has_header('List-Id')"))
+
+
+def _field_name(arguments: list[ast.expr], usage: str) -> bytes:
+    if not isinstance(arguments[0], ast.Constant):
+        raise Unbound("a header field is named by a text in quotes", f"Write {usage}.", 0)
+    name = str(arguments[0].value)
+    if not _FIELD.fullmatch(name):
+        bare = name.strip().removesuffix(":")
+        hint = f"Write {usage.replace('List-Id', bare if _FIELD.fullmatch(bare) else 'List-Id')}."
+        raise Unbound(f"{name!r} is no name of a header field", hint, 0)
+    return name.lower().encode("ascii")
+
+
 FUNCTIONS: dict[str, Function] = {
     "lower": Function(
         "lower(TEXT)", 1, 1, ("text", "choice"), TEXT, _lower, "the text in small letters"
@@ -131,5 +158,13 @@ FUNCTIONS: dict[str, Function] = {
     "matches": Function(
         "matches(TEXT, 'regular expression')", 2, 2, ("text", "choice"), TRUTH, _matches,
         "whether the pattern (of RE2) is found anywhere in the text",
+    ),
+    "header": Function(
+        "header('List-Id')", 1, 1, ("text",), TEXT, _header,
+        "the topmost header field of that name, decoded, at most 1,000 characters", "headers",
+    ),
+    "has_header": Function(
+        "has_header('List-Id')", 1, 1, ("text",), TRUTH, _has_header,
+        "whether the mail has a header field of that name, be it empty", "headers",
     ),
 }  # fmt: skip

@@ -88,6 +88,11 @@ def _values_of(node: ast.AST, values: Mapping[str, Any]) -> list[str]:
     inner = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute)}
     called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
     for part in ast.walk(node):
+        match part:
+            case ast.Call(func=ast.Name("header"), args=[ast.Constant(value=str() as name)]):
+                headers = values.get("headers")
+                text = headers.text(name.lower().encode()) if headers is not None else None
+                found.setdefault(shown(part), _valued(shown(part), text))
         if isinstance(part, (ast.Attribute, ast.Name)) and id(part) not in inner | called:
             text = shown(part)
             found.setdefault(text, _said(text, values))
@@ -101,6 +106,12 @@ def _said(text: str, values: Mapping[str, Any]) -> str:
         if value is None:
             return f"{'.'.join([first, *fields[:at]])} is absent"
         value = getattr(value, field, None) if field else value
+    return _valued(text, value)
+
+
+def _valued(text: str, value: object) -> str:
+    if value is None:
+        return f"{text} is absent"
     if not isinstance(value, (str, int, float, bool, tuple, list)):
         return f"{text} is there"
     return f"{text} is {value:g}" if type(value) is float else f"{text} is {value!r:.80}"

@@ -13,6 +13,7 @@ from millrace.engine.policy.kinds import Kind, fields_of
 from millrace.engine.policy.listing import Listing, Lists
 from millrace.engine.policy.syntax import Parsed
 
+FIELDS_SHOWN = 4
 SHELF = "lists"  # the word before a named list: `lists.partners`
 
 
@@ -39,6 +40,13 @@ class Names:
             raise self._parsed.misfit(node, sentence, self._meant(name))
         self.used.setdefault(name, self._parsed.offset(node))
         return kind
+
+    def ask(self, node: ast.expr, name: str) -> None:
+        """Note a source that a function reads."""
+        if name not in self._names:
+            shown = self._parsed.shown(node)
+            raise self._parsed.misfit(node, f"{shown} reads '{name}', which is not known here")
+        self.used.setdefault(name, self._parsed.offset(node))
 
     def word(self, node: ast.Name) -> str:
         """The name as it was written: `from` is masked for Python's sake."""
@@ -83,11 +91,22 @@ class Names:
     def _meant(self, name: str) -> str:
         if name.lower() in ("true", "false", "yes", "no"):
             return "Write True or False; a field that is true or false needs no ==."
+        if nearest(name, self._names) is None and (whole := self._whole(name)):
+            return whole
         hint = meant(name, self._names)
         records = [kind.record for kind in self._names.values() if kind.record]
         if any(name in kind.choices for r in records for kind in fields_of(r).values()):
             return f"Text stands in quotes: '{name}'.\n" + hint
         return hint
+
+    def _whole(self, field: str) -> str:
+        """What to write for the bare name of a field: `headers.subject`; "" where it is none."""
+        has = [
+            f"{name}.{field}"
+            for name, kind in self._names.items()
+            if kind.record is not None and field in fields_of(kind.record)
+        ]
+        return f"Write {', or '.join(has)}." if 0 < len(has) <= FIELDS_SHOWN else ""
 
 
 def _file(name: str) -> str:

@@ -2,7 +2,7 @@
 
     [[case]]
     name   = "a disowned mail is refused"
-    given  = { dmarc = { result = "fail", policy = "reject" } }
+    given  = { dmarc = { result = "fail", policy = "reject" }, headers = { List-Id = "<a>" } }
     expect = "reject"
     rule   = "dmarc"          # optional
     score  = 2.5              # optional
@@ -23,11 +23,14 @@ from typing import Any
 
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, PASS, Action
 from millrace.engine.policy import judge, mailcase, mismatch
+from millrace.engine.policy.given import GivenHeaders, is_field_name
+from millrace.engine.policy.given import GivenRecord as GivenRecord
 from millrace.engine.policy.judge import Act, Term
-from millrace.engine.policy.kinds import Kind, Word, fields_of
+from millrace.engine.policy.kinds import TEXT, Kind, Word, fields_of
 from millrace.engine.policy.mailcase import MailCase
 from millrace.engine.policy.rule import Policy, Rule, Vocabulary
 
@@ -55,16 +58,6 @@ _WORDS: dict[Word, str] = {
     "record": "a table: { field = … }",
 }
 KEYS = ("name", "given", "expect", "rule", "score", "pipeline", *mailcase.KEYS)
-
-
-class GivenRecord:
-    """A fact of a test: the fields that were given, all others absent."""
-
-    def __init__(self, values: Mapping[str, object]) -> None:
-        self._values = values
-
-    def __getattr__(self, name: str) -> object:
-        return self._values.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +169,20 @@ def _record(
             faults.append(document.fault(path, sentence, meant(str(value), kind.choices)))
         return value
     fields = fields_of(kind.record)
-    for key in value:
-        if key not in fields:
-            sentence = f"'{path[-1]}' has no field '{key}'"
-            faults.append(document.fault((*path, key), sentence, meant(key, fields)))
+    named = {key for key in value if kind.record is Headers and is_field_name(key)}
+    for key in [key for key in value if key not in fields and key not in named]:
+        hint = meant(key, fields)
+        if kind.record is Headers:
+            hint += f"\nThe name of a header field begins with a capital: {key.title()}."
+        faults.append(document.fault((*path, key), f"'{path[-1]}' has no field '{key}'", hint))
     inner = {
         key: _record(document, (*path, key), fields[key], each, faults)
         for key, each in value.items()
         if key in fields
     }
+    if kind.record is Headers:
+        texts = {key: _record(document, (*path, key), TEXT, value[key], faults) for key in named}
+        return GivenHeaders(inner, texts)
     return GivenRecord(inner)
 
 

@@ -28,6 +28,7 @@ from millrace.engine.policy.kinds import Kind, fields_of
 
 _BOTH: tuple[Value, ...] = (True, False)
 _NUMERIC = ("min", "max", "len")
+_VALUED = (*_NUMERIC, "lower", "header")  # what they give is compared elsewhere, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,16 @@ def denied(formula: Formula) -> Formula:
     return OneOf(parts) if isinstance(formula, All) else All(parts)
 
 
+def plain(formula: Formula) -> Formula:
+    """The same without an `and` in an `and`, an `or` in an `or`, or one of a single part."""
+    if isinstance(formula, Atom):
+        return formula
+    parts: list[Formula] = []
+    for part in map(plain, formula.parts):
+        parts += part.parts if isinstance(part, type(formula)) else (part,)
+    return parts[0] if len(parts) == 1 else type(formula)(tuple(parts))
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads conditions over these names; `score` is what the weights can add up to."""
@@ -72,15 +83,21 @@ class Reader:
     names: Mapping[str, Kind]
     score: Bounds = (-math.inf, math.inf)
     _read: dict[str, Formula] = field(default_factory=dict, compare=False)
+    _parts: dict[str, list[tuple[str, Formula]]] = field(default_factory=dict, compare=False)
 
     def formula(self, text: str) -> Formula:
         """The whole condition; each text is read once."""
         if text not in self._read:
-            self._read[text] = All(tuple(part for _, part in self.parts(text)))
+            self._read[text] = plain(All(tuple(part for _, part in self.parts(text))))
         return self._read[text]
 
     def parts(self, text: str) -> list[tuple[str, Formula]]:
-        """What a top-level `and` joins, each with its text."""
+        """What a top-level `and` joins, each with its text; each text is read once."""
+        if text not in self._parts:
+            self._parts[text] = self._parted(text)
+        return self._parts[text]
+
+    def _parted(self, text: str) -> list[tuple[str, Formula]]:
         body = tree(text)
         if body is None:
             return [(text, self._unknown(text))]
@@ -103,6 +120,8 @@ class Reader:
     def _called(self, node: ast.Call) -> Formula:
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         words = [constant(argument) for argument in node.args[1:]]
+        if name in _VALUED:
+            return Atom(self._subject(node), Truthy())
         if name not in ("under", "within") or not all(isinstance(w, str) for w in words):
             return self._unknown(shown(node))
         texts = [word for word in words if isinstance(word, str)]

@@ -11,22 +11,23 @@ from collections.abc import Iterator
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault
 from millrace.engine.policy.analysis.finding import Finding, fault_at
-from millrace.engine.policy.analysis.formula import Reader
-from millrace.engine.policy.analysis.proof import together
+from millrace.engine.policy.analysis.near import Read
 from millrace.engine.policy.analysis.reach import takes
-from millrace.engine.policy.rule import Policy, Rule
+from millrace.engine.policy.rule import Rule
+
+NAMED_MAX = 5  # rules that one finding names
 
 
-def beaten(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
+def beaten(read: list[Read], document: Document) -> Iterator[Finding]:
     """Rules that decide before another that stands above them and would decide otherwise."""
-    for at, rule in enumerate(policy.rules):
+    for each in read:
+        rule = each.rule
         if not takes(rule):
             continue
-        above = [each for each in policy.rules[:at] if _beats(rule, each)]
-        own = reader.formula(rule.when.text)
-        above = [each for each in above if together([own, reader.formula(each.when.text)])]
-        if above:
-            yield Finding("beaten", "note", _told(document, rule, above), rule.name)
+        above = [other for other in read[: each.at] if _beats(rule, other.rule)]
+        found = [other.rule for other in above if each.meets(other)]
+        if found:
+            yield Finding("beaten", "note", _told(document, rule, found), rule.name)
 
 
 def _beats(rule: Rule, above: Rule) -> bool:
@@ -34,7 +35,9 @@ def _beats(rule: Rule, above: Rule) -> bool:
 
 
 def _told(document: Document, rule: Rule, above: list[Rule]) -> Fault:
-    names = ", ".join(f'"{each.name}"' for each in above)
+    names = ", ".join(f'"{each.name}"' for each in above[:NAMED_MAX])
+    if len(above) > NAMED_MAX:
+        names += f" and {len(above) - NAMED_MAX} more"
     stand = "stands" if len(above) == 1 else "stand"
     sentence = f'rule "{rule.name}" is judged before {names}, which {stand} above it'
     later = " and ".join(dict.fromkeys(each.stage.name for each in above))

@@ -13,7 +13,7 @@ from millrace.engine.policy.analysis.literal import Signed, Subject, Truthy, pos
 
 STEPS = 2000
 DEPTH = 60
-_Known = dict[str, tuple[Subject, tuple[Signed, ...]]]
+Known = dict[str, tuple[Subject, tuple[Signed, ...]]]
 
 
 def together(formulas: Iterable[Formula]) -> bool:
@@ -26,13 +26,32 @@ def follows(said: Formula, claims: Sequence[Formula]) -> bool:
     return not together([said, *(denied(claim) for claim in claims)])
 
 
+def fixed(formula: Formula) -> Known:
+    """What the literals say that a formula joins, by subject; of one that can hold."""
+    known: Known = {}
+    search = _Search()
+    todo: list[Formula] = [formula]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, All):
+            todo.extend(part.parts)
+        elif isinstance(part, Atom):
+            search.learn(known, part)
+    return known
+
+
+def refuted(known: Known, atom: Atom) -> bool:
+    """Whether a literal cannot be so beside what is known."""
+    return not _Search().learn(dict(known), atom)
+
+
 class _Search:
     """One question; it gives up, with yes, when its steps are spent."""
 
     def __init__(self) -> None:
         self.left = STEPS
 
-    def holds(self, known: _Known, todo: list[Formula], depth: int) -> bool:
+    def holds(self, known: Known, todo: list[Formula], depth: int) -> bool:
         """Whether what is known and what is to do can be true at once."""
         if depth > DEPTH:
             return True
@@ -44,11 +63,11 @@ class _Search:
                 todo.extend(formula.parts)
             elif isinstance(formula, OneOf):
                 choices.append(formula)
-            elif not self._learn(known, formula):
+            elif not self.learn(known, formula):
                 return False
         return self._decide(known, choices, depth)
 
-    def _decide(self, known: _Known, choices: list[OneOf], depth: int) -> bool:
+    def _decide(self, known: Known, choices: list[OneOf], depth: int) -> bool:
         open_ = []
         for choice in choices:
             parts = tuple(part for part in choice.parts if not self._refuted(known, part))
@@ -61,10 +80,10 @@ class _Search:
         rest: list[Formula] = [choice for choice in open_ if choice is not first]
         return any(self.holds(known, [*rest, part], depth + 1) for part in first.parts)
 
-    def _refuted(self, known: _Known, part: Formula) -> bool:
-        return isinstance(part, Atom) and not self._learn(dict(known), part)
+    def _refuted(self, known: Known, part: Formula) -> bool:
+        return isinstance(part, Atom) and not self.learn(dict(known), part)
 
-    def _learn(self, known: _Known, atom: Atom) -> bool:
+    def learn(self, known: Known, atom: Atom) -> bool:
         """Add one literal; False when it cannot be true beside the others."""
         self.left -= 1
         if self.left <= 0:
@@ -77,9 +96,9 @@ class _Search:
         known[subject.text] = (subject, said)
         return possible(subject, said) and self._records_there(known, subject, atom.sign)
 
-    def _records_there(self, known: _Known, subject: Subject, sign: bool) -> bool:
+    def _records_there(self, known: Known, subject: Subject, sign: bool) -> bool:
         """A field that is there has its record there."""
         if not sign:
             return True
         there = Truthy()
-        return all(self._learn(known, Atom(Subject(name), there)) for name in subject.needs)
+        return all(self.learn(known, Atom(Subject(name), there)) for name in subject.needs)

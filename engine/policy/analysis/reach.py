@@ -8,25 +8,18 @@ does.  A rule of one recipient takes nothing from a rule of the mail.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault
 from millrace.engine.mail.verdict import Action
+from millrace.engine.policy.analysis import near
 from millrace.engine.policy.analysis.finding import Finding, fault_at
-from millrace.engine.policy.analysis.formula import (
-    TRUE,
-    All,
-    Atom,
-    Formula,
-    OneOf,
-    Reader,
-    denied,
-)
+from millrace.engine.policy.analysis.formula import TRUE, Formula, Reader
+from millrace.engine.policy.analysis.near import Read
 from millrace.engine.policy.analysis.proof import follows, together
 from millrace.engine.policy.rule import Policy, Rule, Weight
 
-EARLIER_MAX = 64  # rules before one that a proof looks at, those nearest in what they name
+EARLIER_MAX = 64  # rules before one that a proof looks at, the last ones
 
 
 def never(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
@@ -72,36 +65,18 @@ def _core(parts: list[tuple[str, Formula]]) -> list[tuple[str, Formula]]:
     return core or parts
 
 
-def shadowed(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
+def shadowed(read: list[Read], document: Document) -> Iterator[Finding]:
     """Rules all of whose mail is taken by others first."""
-    read = [_Read.of(at, rule, reader) for at, rule in enumerate(policy.rules)]
+    spared = frozenset().union(*(each.spared for each in read))
+    taking = [each for each in read if takes(each.rule)]
     for each in read:
-        if not each.rule.live or not together([each.formula]):
+        if not each.rule.live or not each.cases:
             continue
-        before = _related([other for other in read if _before(other, each)], each)
-        takers = _takers(each, before)
-        if takers is not None:
-            fault = _taken(document, each.rule, [taker.rule for taker in takers])
+        before = near.takers(each, [e for e in taking if _before(e, each)], spared)
+        found = _takers(each, before[-EARLIER_MAX:])
+        if found is not None:
+            fault = _taken(document, each.rule, [taker.rule for taker in found])
             yield Finding("shadowed", "error", fault, each.rule.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One rule with its logic: what it says, the opposite, and the subjects of each part."""
-
-    at: int
-    rule: Rule
-    formula: Formula
-    opposite: Formula
-    parts: tuple[frozenset[str], ...]
-    subjects: frozenset[str]
-
-    @staticmethod
-    def of(at: int, rule: Rule, reader: Reader) -> _Read:
-        formula = reader.formula(rule.when.text)
-        found = formula.parts if isinstance(formula, All) else (formula,)
-        parts = tuple(_subjects(part) for part in found)
-        return _Read(at, rule, formula, denied(formula), parts, frozenset().union(*parts))
 
 
 def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
@@ -113,7 +88,8 @@ def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Fi
         claims = {r.name: reader.formula(r.when.text) for r in before[-EARLIER_MAX:]}
         if not weight.live or not together([said]) or not follows(said, list(claims.values())):
             continue
-        names = " or ".join(f'"{r.name}" (line {r.place.line})' for r in before)
+        alone = [r for r in before if follows(said, [reader.formula(r.when.text)])]
+        names = " or ".join(f'"{r.name}" (line {r.place.line})' for r in alone[:1] or before)
         hint = f"Every mail that it is for is refused by {names} first, at an earlier stage."
         where = ("weight", weight.name, weight.place)
         sentence = f'weight "{weight.name}" is never reached'
@@ -126,28 +102,17 @@ def takes(rule: Rule) -> bool:
     return rule.live and rule.stop and rule.expires is None
 
 
-def _before(earlier: _Read, later: _Read) -> bool:
-    """Whether the first surely has its word before the second, over the same mail or recipient."""
+def _before(earlier: Read, later: Read) -> bool:
+    """Whether the first, if it takes, has its word before the second, of all mail of that one."""
     first, second = earlier.rule, later.rule
-    if not takes(first) or (first.recipient and not second.recipient):
+    if first.recipient and not second.recipient:
         return False
     if first.stage != second.stage:
         return first.stage < second.stage
     return first.recipient == second.recipient and earlier.at < later.at
 
 
-def _related(before: list[_Read], rule: _Read) -> list[_Read]:
-    """Those that may take its mail: all that they ask is asked by it, or by one that asks little.
-
-    Whatever asks for more leaves mail over; to drop it costs no truth, only a rare proof.
-    """
-    plain = [each for each in before if _flat(each.opposite)][-EARLIER_MAX:]
-    known = rule.subjects.union(*(each.subjects for each in plain))
-    near = [e for e in before if e not in plain and all(part & known for part in e.parts)]
-    return near[-EARLIER_MAX:] + plain
-
-
-def _takers(rule: _Read, before: list[_Read]) -> list[_Read] | None:
+def _takers(rule: Read, before: list[Read]) -> list[Read] | None:
     """As few rules as take all of its mail; None where some may be left over."""
     for each in before:
         if not together([rule.formula, each.opposite]):
@@ -160,25 +125,6 @@ def _takers(rule: _Read, before: list[_Read]) -> list[_Read] | None:
         if not together([rule.formula, *(other.opposite for other in rest)]):
             takers = rest
     return takers
-
-
-def _flat(formula: Formula) -> bool:
-    """Whether it is a list of literals, without alternatives."""
-    if isinstance(formula, OneOf):
-        return not formula.parts or (len(formula.parts) == 1 and _flat(formula.parts[0]))
-    return isinstance(formula, Atom) or all(_flat(part) for part in formula.parts)
-
-
-def _subjects(formula: Formula) -> frozenset[str]:
-    found: set[str] = set()
-    todo = [formula]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, Atom):
-            found |= {each.subject.text, *each.subject.needs}
-        else:
-            todo.extend(each.parts)
-    return frozenset(found)
 
 
 def _taken(document: Document, rule: Rule, takers: list[Rule]) -> Fault:

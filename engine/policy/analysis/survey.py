@@ -11,6 +11,7 @@ from millrace.engine.policy.analysis import order, presence, reach, upkeep
 from millrace.engine.policy.analysis.bounds import sum_of
 from millrace.engine.policy.analysis.finding import Finding
 from millrace.engine.policy.analysis.formula import Reader
+from millrace.engine.policy.analysis.near import Read
 from millrace.engine.policy.kinds import NUMBER
 from millrace.engine.policy.rule import Policy, Vocabulary
 
@@ -33,9 +34,10 @@ def survey(
     score = sum_of(weight.add.text for weight in policy.weights)
     reader = Reader(kinds, score)
     yield from reach.never(policy, document, reader)
-    yield from reach.shadowed(policy, document, reader)
+    read = [Read.of(at, rule, reader) for at, rule in enumerate(policy.rules)]
+    yield from reach.shadowed(read, document)
     yield from reach.unreached(policy, document, reader)
-    yield from order.beaten(policy, document, reader)
+    yield from order.beaten(read, document)
     yield from presence.asleep(policy, document, words)
     yield from presence.hollow(policy, document, words)
     yield from presence.unread(policy, document)

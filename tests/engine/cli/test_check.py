@@ -211,3 +211,22 @@ def test_sarif_points_into_the_file_by_rule_level_and_region(checked):
 def test_sarif_of_a_clean_policy_has_no_results(checked):
     status, told = checked(rule("a", FAIL), "--format", "sarif")
     assert (status, json.loads(told)["runs"][0]["results"]) == (0, [])
+
+
+def test_sarif_has_what_a_code_host_asks_of_each_result_and_rule(checked):
+    shown = [
+        checked(rule("a", "spf.result == 'x'"), "--format", "sarif"),
+        checked(rule("a", FAIL), "--format", "sarif", "--config", "gone.toml"),
+        checked(rule("a", FAIL), "--format", "sarif", "--pipeline", "gone"),
+    ]
+    for status, told in shown:
+        (run,) = json.loads(told)["runs"]
+        assert (status, len(run["results"])) == (1, 1)
+        for each in run["tool"]["driver"]["rules"]:
+            texts = (each["shortDescription"], each["fullDescription"], each["help"])
+            assert all(text["text"] for text in texts)
+        (place,) = run["results"][0]["locations"]
+        uri = place["physicalLocation"]["artifactLocation"]["uri"]
+        assert uri
+        assert not uri.startswith("/")
+        assert place["physicalLocation"]["region"]["startLine"] >= 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millrace.engine.mail.headers import FIELDS_MAX, Headers, parse
+from millrace.engine.mail.headers import FIELDS_MAX, TEXT_MAX, Headers, parse
 from millrace.engine.mail.message import Message
 
 
@@ -92,3 +92,38 @@ def test_any_octets_are_some_message(raw):
     found = Message.parse(raw)
     assert found.size == len(bytes(found))
     assert bytes(found.body) == raw[len(raw) - found.body.size :]
+
+
+def section(*values: bytes) -> Headers:
+    return Headers((b"X-Note", value) for value in values)
+
+
+def test_a_field_is_read_as_people_read_it():
+    folded = section(b" =?utf-8?q?caf=C3=A9?=\r\n =?utf-8?b?IQ==?= now")
+    assert folded.text(b"x-note") == "café! now"
+
+
+def test_of_several_fields_the_topmost_is_read():
+    assert section(b" one", b" two").text(b"X-Note") == "one"
+
+
+def test_a_field_that_is_not_there_has_no_text():
+    assert (section().text(b"X-Note"), section().subject) == (None, None)
+
+
+def test_a_field_without_words_has_an_empty_text():
+    assert section(b" ").text(b"X-Note") == ""
+
+
+def test_the_text_of_a_field_is_bounded():
+    assert section(b"x" * 100_000).text(b"X-Note") == "x" * TEXT_MAX
+
+
+def test_hops_are_the_fields_that_servers_wrote():
+    found = Headers([(b"Received", b""), (b"received", b""), (b"Subject", b" x")])
+    assert (found.hops, found.count, found.subject) == (2, 3, "x")
+
+
+@given(st.binary(max_size=80))
+def test_any_octets_have_some_text(value):
+    assert isinstance(section(value).text(b"X-Note"), str)

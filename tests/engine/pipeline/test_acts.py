@@ -153,3 +153,20 @@ def test_expired_rule_lets_mail_pass():
 def test_mta_waits_for_no_rule_that_cannot_decide():
     plan = plan_of("", rule("r", "peer", stop="false", then='"tag"'))
     assert not any(step.answers for step in plan.steps)
+
+
+def test_a_reply_may_cite_a_header_field_which_cannot_break_the_line():
+    policy = rule("list", "matches(headers.subject, '^=')", then='"reject"',
+                  reply="\"550 5.7.1 no {headers.subject} of {header('List-Id')}\"")  # fmt: skip
+    walker = Walker(plan_of("", policy))
+
+    async def mail() -> None:
+        await walker.greet()
+        await walker.begin()
+        await walker.to()
+        await walker.content(b"Subject: =?utf-8?q?=3D=0D=0A250?=\r\n\r\nhello\r\n")
+
+    asyncio.run(mail())
+    (record,) = walker.records
+    assert str(record.verdict.reply) == "550 5.7.1 no =??250 of unknown"
+    assert record.verdict.because.stage == "HEADERS"

@@ -351,3 +351,28 @@ def test_when_of_a_filter_may_ask_a_named_list():
     (node,) = plan.nodes
     assert node.when is not None
     assert node.when.lists == {"offices"}
+
+
+def test_a_rule_about_a_header_field_is_judged_as_soon_as_the_header_is_here():
+    policy = "[[rule]]\nname = 'r'\nwhen = \"header('List-Id') == 'x'\"\nthen = 'reject'\n"
+    plan = plan_of("", policy)
+    assert plan.policy.rules[0].stage is Stage.HEADERS
+    assert plan.wants("headers")
+    assert not plan.wants("message")
+    assert not plan_of("", policy.replace("header('List-Id')", "sender.domain")).wants("headers")
+
+
+def test_a_filter_may_wait_for_a_header_field():
+    text = uses("listed") + "when = \"has_header('List-Id')\"\n"
+    plan = plan_of(text, listed=AskPeer)
+    assert (plan.nodes[0].stage, plan.wants("headers")) == (Stage.HEADERS, True)
+
+
+def test_a_header_field_is_not_known_for_one_recipient():
+    policy = "[[rule]]\nname = 'r'\nthen = 'reject'\n"
+    policy += "when = \"recipient.local == 'ann' and has_header('List-Id')\"\n"
+    with pytest.raises(Misconfigured) as caught:
+        plan_of("", policy)
+    (fault,) = caught.value.faults
+    assert fault.sentence.startswith("'recipient' is known for one recipient, 'headers' only")
+    assert (fault.place.column, fault.width) == (38, 7)

@@ -9,6 +9,7 @@ from listed import lists
 
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.envelope import Recipient, Sender
+from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Body, Message
 from millrace.engine.mail.session import Peer
 from millrace.engine.options import Seconds
@@ -329,3 +330,77 @@ def test_names_are_told_with_the_place_where_they_stand_first():
 def test_size_of_a_mail_is_octets_and_a_wait_is_seconds():
     assert fields_of(Message)["size"].unit == "octets"
     assert fields_of(Greylist)["left"].unit == "seconds"
+
+
+# --- header fields
+
+SECTION = Headers([(b"Subject", b" =?utf-8?q?R=C3=A9sum=C3=A9?="), (b"List-Id", b" <a.example>"),
+                   (b"List-Id", b" <b.example>"), (b"X-Empty", b"")])  # fmt: skip
+MAIL = {"headers": SECTION, "from": Sender(Address("ann", "example.org"))}
+HEADED = {"headers": record(Headers), "from": record(Sender)}
+
+
+def headed(text: str, **more: Any) -> Any:
+    listed = lists(phrases=("patterns", {"Résumé": ""}))
+    return compile_text(text, HEADED, listed).run({**MAIL, **more})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("headers.subject == 'Résumé'", True),
+        ("matches(headers.subject, '^R.sum')", True),
+        ("headers.subject in lists.phrases", True),
+        ("headers.count == 4 and headers.hops == 0", True),
+        ("header('list-id')", "<a.example>"),
+        ("header('Subject') == headers.subject", True),
+        ("header('X-None')", None),
+        ("header('X-None') == ''", False),
+        ("has_header('X-None') or has_header('List-ID')", True),
+        ("has_header('X-Empty')", True),
+        ("not header('X-Empty')", True),
+        ("matches(header('X-None'), '.')", False),
+        ("lower(header('List-Id')) == '<a.example>'", True),
+    ],
+)
+def test_conditions_see_header_fields(text, expected):
+    assert headed(text) == expected
+
+
+def test_where_no_header_is_known_yet_there_is_none():
+    found = compile_text("not header('X') and not has_header('X') and not headers", HEADED)
+    assert found.run({}) is True
+
+
+def test_a_header_field_is_asked_of_the_header_section():
+    assert compile_text("header('X') == 'a'", HEADED).names == {"headers"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "hint"),
+    [
+        ("matches(subject, 'x')", "nothing here is called 'subject'", "Write headers.subject."),
+        ("domain == 'x'", "nothing here is called 'domain'", "Write from.domain."),
+        ("header(from.domain) == 'a'", "a header field is named by a text in quotes",
+         "Write header('List-Id')."),
+        ("header('List-Id:') == 'a'", "'List-Id:' is no name of a header field",
+         "Write header('List-Id')."),
+        ("has_header('é')", "'é' is no name of a header field", "Write has_header('List-Id')."),
+        ("header() == 'a'", "header is written header('List-Id')", ""),
+        ("headers['List-Id'] == 'a'", "'headers['List-Id']' is not of this language",
+         "Write header('List-Id')."),
+        ("headers.list_id == 'a'", "'headers' has no field 'list_id'",
+         "one of: count hops subject\nA field of the mail is written header('List-Id')."),
+        ("header('List-Id')", "is text, not a condition",
+         "Compare it, or ask whether it is there: has_header('List-Id')."),
+    ],
+)  # fmt: skip
+def test_mistakes_with_header_fields_tell_what_to_write(text, sentence, hint):
+    with pytest.raises(Misfit) as caught:
+        compile_condition(text, HEADED)
+    assert (caught.value.sentence, caught.value.hint) == (sentence, hint)
+
+
+def test_a_header_field_cannot_be_asked_where_no_mail_is_known():
+    with pytest.raises(Misfit, match="reads 'headers', which is not known here"):
+        compile_text("has_header('X')", NAMES)

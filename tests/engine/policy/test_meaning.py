@@ -14,6 +14,7 @@ from listed import lists
 from plain_judge import meant, written
 
 from millrace.engine.document import Document
+from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.stage import Stage
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.policy import judge, rules
@@ -55,8 +56,9 @@ class It:
 
 
 FACTS = ("early", "late", "from")
-STAGES = {"early": Stage.HELO, "late": Stage.BODY, "from": Stage.HEADERS}
+STAGES = {"early": Stage.HELO, "late": Stage.BODY, "from": Stage.HEADERS, "headers": Stage.HEADERS}
 VOCABULARY = {name: Word(Kind("record", record=It), STAGES[name]) for name in FACTS}
+VOCABULARY["headers"] = Word(Kind("record", record=Headers), STAGES["headers"])
 KINDS = {name: word.kind for name, word in VOCABULARY.items()} | {"score": NUMBER}
 LISTS = lists(
     domains=("domains", dict.fromkeys(plain_judge.HELD["domains"], "")),
@@ -74,7 +76,17 @@ RECORDS = st.builds(
     st.builds(Inner, st.booleans(), st.sampled_from([0, 1000])),
     st.none() | st.sampled_from(DOMAINS),
 )  # fmt: skip
-MAILS = st.fixed_dictionaries({}, optional=dict.fromkeys(FACTS, RECORDS))
+FIELDS = st.tuples(
+    st.sampled_from([b"List-Id", b"X-Tier", b"x-tier", b"Subject"]),
+    st.sampled_from([b"a.example", b"", b"gold", b"=?utf-8?q?=C3=A9?=.example"]),
+)
+MAILS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(FACTS, RECORDS),
+        "headers": st.lists(FIELDS, max_size=3).map(Headers),
+    },
+)
 
 
 def of(*fields: str) -> st.SearchStrategy[Any]:
@@ -88,8 +100,11 @@ def tuples(head: str, *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 TEXT_FIELDS = of("domain", "ip", "maybe")
+HEADER_NAMES = st.sampled_from(["List-Id", "X-Tier", "subject"])
 TEXTS = st.one_of(
     TEXT_FIELDS,
+    tuples("header", HEADER_NAMES),
+    st.just(("field", "headers.subject")),
     tuples("call", st.just("lower"), TEXT_FIELDS),
     tuples("map", TEXT_FIELDS),
 )
@@ -152,6 +167,7 @@ DOMAIN = st.sampled_from(DOMAINS).map(lambda name: ("const", name))
 NETWORK = st.sampled_from(NETWORKS).map(lambda net: ("const", net))
 ATOMS = st.one_of(
     of("ok", "inner.ok"),
+    tuples("has_header", HEADER_NAMES),
     st.sampled_from(FACTS).map(lambda name: ("field", name)),
     chains(NUMBERS), chains(SIZES | computed(SIZES)), chains(TIMES | computed(TIMES)),
     equal(of("result"), WORD), equal(WORD, of("result")), equal(of("result"), of("result")),

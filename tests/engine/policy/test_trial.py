@@ -7,6 +7,7 @@ import pytest
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Misconfigured
+from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.stage import Stage
 from millrace.engine.policy import rules, trial
 from millrace.engine.policy.kinds import Kind
@@ -151,3 +152,53 @@ def test_each_fault_of_a_test_file_has_its_place(text, place, sentence):
         trial.load(Document(text, "law.test.toml"), WORDS)
     told = [(str(fault.place), fault.sentence) for fault in caught.value.faults]
     assert told == [(f"law.test.toml:{place}", sentence)]
+
+
+HEADED = {"headers": Word(Kind("record", record=Headers), Stage.HEADERS)}
+LIST_LAW = """
+[[rule]]
+name = "list"
+when = "header('List-Id') == '<a.example>' or headers.subject == 'Hi' or has_header('X-Odd')"
+then = "tag"
+"""
+
+
+def headed(given: str):
+    text = f'[[case]]\ngiven = {given}\nexpect = "tag"'
+    (case,) = trial.load(Document(text, "law.test.toml"), HEADED)
+    policy = rules.load(Document(LIST_LAW, "law.toml"), "law", HEADED)
+    return trial.explained(policy, trial.try_case(policy, case), case.given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        '{ headers = { List-Id = "<a.example>" } }',
+        '{ headers = { subject = "Hi" } }',
+        '{ headers = { Subject = "Hi" } }',
+        '{ headers = { X-Odd = "" } }',
+    ],
+)
+def test_a_case_gives_header_fields_by_name(given):
+    assert headed(given).problem == ""
+
+
+def test_the_difference_shows_the_header_field_that_was_seen():
+    lines = headed('{ headers = { List-Id = "<b>" } }').difference
+    assert any("header('List-Id') is '<b>'" in line for line in lines)
+    assert any("headers.subject is absent" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence", "hint"),
+    [
+        ('{ sujbect = "Hi" }', "'headers' has no field 'sujbect'",
+         "one of: count hops subject\ndid you mean 'subject'?\n"
+         "The name of a header field begins with a capital: Sujbect."),
+        ("{ X-Odd = 5 }", "X-Odd wants a text in quotes", ""),
+    ],
+)  # fmt: skip
+def test_a_header_field_that_cannot_be_given_is_told(given, sentence, hint):
+    with pytest.raises(Misconfigured) as caught:
+        headed(f"{{ headers = {given} }}")
+    assert [(f.sentence, f.hint) for f in caught.value.faults] == [(sentence, hint)]

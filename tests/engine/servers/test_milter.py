@@ -17,7 +17,7 @@ from millrace.engine.mail.verdict import Reply
 from millrace.engine.mailauth.bodyhash import BodyHashing, hash_body, listeners
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.policy.decision import Decision
-from millrace.engine.servers.milter import Bounds, MilterFrontEnd
+from millrace.engine.servers.milter import Bounds, MilterFrontEnd, wants
 from millrace.engine.wire import milter as wire
 
 
@@ -119,3 +119,12 @@ def test_rule_says_why_mail_is_held_where_it_goes_and_what_is_added() -> None:
         wire.Quarantine("phishing 14"),
         wire.Answer.ACCEPT,
     )
+
+
+def test_the_header_is_asked_for_when_a_rule_asks_for_a_field_of_it() -> None:
+    rule = "[[rule]]\nname = 'r'\nthen = 'reject'\nwhen = \"{}\"\n"
+    with_field = wants(plan_of("", rule.format("header('List-Id') == 'x'")))
+    without = wants(plan_of("", rule.format("sender.local == 'x'")))
+    assert wire.Command.HEADER in with_field.events
+    assert wire.Command.BODY not in with_field.events
+    assert wire.Command.HEADER not in without.events

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from millrace.engine.mail.headers import Headers
 from millrace.engine.policy.analysis.formula import Reader
 from millrace.engine.policy.analysis.proof import follows, together
 from millrace.engine.policy.expr import compile_text
@@ -23,12 +24,19 @@ class It:
     wait: bool
 
 
-KINDS = {"it": Kind("record", record=It), "score": NUMBER}
+KINDS = {
+    "it": Kind("record", record=It),
+    "headers": Kind("record", record=Headers),
+    "score": NUMBER,
+}
 READER = Reader(KINDS)
 RESULTS, SIZES = ("good", "bad", None), (-1, 0, 1.5, 3)
 NAMES = ("", "a.example", "x.a.example", "b.example", "192.0.2.9", "X.A.Example")
-WORLD = [{"it": None, "score": 0.0}] + [
-    {"it": It(result, name, size, wait), "score": size}
+SECTIONS = (
+    None, Headers(), Headers([(b"X-A", b"a"), (b"Subject", b"a")]), Headers([(b"x-a", b"")]),
+)  # fmt: skip
+WORLD = [{"it": None, "score": 0.0, "headers": section} for section in SECTIONS] + [
+    {"it": It(result, name, size, wait), "score": size, "headers": SECTIONS[size == 0]}
     for result, name, size, wait in itertools.product(RESULTS, NAMES, SIZES, (True, False))
 ]
 ORDERS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
@@ -49,7 +57,8 @@ ATOMS = st.one_of(
     st.builds("within(it.name, '{}')".format, NETWORKS),
     st.builds("it.name == '{}'".format, st.sampled_from(NAMES)),
     st.builds("lower(it.name) == '{}'".format, st.sampled_from(NAMES)),
-    st.just("it.size == score"),
+    st.sampled_from(["it.size == score", "lower(it.name)", "header('X-A')", "not header('X-A')"]),
+    st.sampled_from(["has_header('X-A')", "header('X-A') == 'a'", "headers.subject == 'a'"]),
 )
 CONDITIONS = st.recursive(
     ATOMS,
@@ -121,6 +130,12 @@ def test_what_the_weights_add_up_to_bounds_the_score():
 def test_question_that_takes_too_long_is_answered_by_maybe():
     pairs = " and ".join(f"(it.size == {n} or it.size == score + {n})" for n in range(100))
     assert together([READER.formula(pairs)])
+
+
+@pytest.mark.parametrize("subject", ["lower(it.name)", "header('X-A')"])
+def test_what_is_there_may_be_any_text(subject):
+    for text in (f"{subject} and {subject} == 'a'", f"{subject} == 'a' and {subject}"):
+        assert together([READER.formula(text)])
 
 
 def test_text_that_cannot_be_read_proves_nothing():
