@@ -28,6 +28,7 @@ from millrace.engine.policy.rule import Rule, Weight
 from millrace.engine.settings import Settings
 
 _EVERYWHERE = ("no-filter",)  # said only where it is so in every pipeline of the policy
+_FULLEST = ("beaten",)  # of several pipelines, the one that names most rules says it
 _LIVELY = ("shadowed", "weight-unreached")  # an error only where it is so wherever it is live
 
 
@@ -159,9 +160,16 @@ def _read(surveyed: Iterable[Surveyed]) -> set[str]:
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
-    """Each fault once, errors first."""
+    """Each fault once, errors first; what one pipeline says in full, another need not repeat."""
+    fullest: dict[tuple[str, str], str] = {}
+    for finding in findings:
+        if finding.code in _FULLEST:
+            key, sentence = (finding.code, finding.about), finding.fault.sentence
+            fullest[key] = max(fullest.get(key, ""), sentence, key=len)
     seen: set[Fault] = set()
     for finding in sorted(findings, key=lambda f: f.level != "error"):
-        if finding.fault not in seen:
-            seen.add(finding.fault)
+        fault = finding.fault
+        full = fullest.get((finding.code, finding.about), fault.sentence)
+        if fault not in seen and fault.sentence == full:
+            seen.add(fault)
             yield finding

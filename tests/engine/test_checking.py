@@ -53,6 +53,16 @@ def test_rule_that_is_shadowed_in_one_pipeline_alone_is_a_note(settings):
     assert report.errors == ()
 
 
+def test_order_that_two_pipelines_share_is_told_once_and_in_full(settings):
+    early = '[[rule]]\nname = "early"\nwhen = "helo.name == \'h\'"\nthen = "tag"\n'
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF)
+    write(settings, "pipelines/b.toml", 'policy = "law"\n' + SPF + VIRUS)
+    write(settings, "policies/law.toml", FOUND + FAIL + early)
+    told = checking.check(settings, ["a", "b"], today=TODAY).findings
+    (found,) = [f.fault.sentence for f in told if (f.code, f.about) == ("beaten", "early")]
+    assert 'before "found", "fail"' in found
+
+
 @pytest.mark.parametrize(
     ("pipeline", "sentence"),
     [
