@@ -47,7 +47,8 @@ def show(
     """
     for each in recipients:
         if "@" not in each:
-            raise click.BadParameter(f"'{each}' is no address", param_hint="--for")
+            words = f"'{each}' is no address such as bob@example.org"
+            raise click.BadParameter(words, param_hint="--for")
     settings = read(config, overrides)
     name = pipeline or _first(settings)
     policy, overlays = plans.policy_with_overlays(settings, name)
