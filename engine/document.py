@@ -42,6 +42,15 @@ class Spot(NamedTuple):
     value_column: int
 
 
+BOM = "\ufeff"  # what some editors put before the text
+_TOML_HINTS = {
+    "Invalid value": 'Text stands in quotes: key = "value".',
+    "Expected newline or end of document": "In a text between two \" a text stands between two ': "
+    "when = \"spf.result == 'fail'\".",
+    "Unescaped '\\'": "Write \\\\ for \\, or put the whole between three ' at each end.",
+}
+
+
 class Document:
     """The data of a file, and the places of its keys."""
 
@@ -61,7 +70,7 @@ class Document:
                 raise Misconfigured(
                     Fault(f"is larger than {BYTES_MAX >> 20} MiB", place=Place(shown))
                 )
-            return Document(path.read_bytes().decode("utf-8"), shown)
+            return Document(path.read_bytes().decode("utf-8").removeprefix(BOM), shown)
         except OSError as error:
             words = error.strerror or str(error)
             raise Misconfigured(Fault(f"cannot be read: {words}", place=Place(shown))) from None
@@ -98,7 +107,7 @@ class Document:
         return Place(self.name, spot.line, spot.key_column) if spot else Place(self.name)
 
     def _spot(self, path: Path_) -> Spot | None:
-        found = self._spots.get(path)
+        found = self._spots.get(path) or self._spots.get((*path, 0))
         if found is not None or not path:
             return found
         outer = self._spot(path[:-1])
@@ -142,7 +151,7 @@ def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
         line, column = (int(found[1]), int(found[2])) if found else (len(lines), 1)
         words = _AT.sub("", str(error)).strip()
         excerpt = lines[line - 1] if 0 < line <= len(lines) else ""
-        hint = 'Text stands in quotes: key = "value".' if "Invalid value" in words else ""
+        hint = next((hint for part, hint in _TOML_HINTS.items() if part in words), "")
         fault = Fault(f"is not TOML: {words}", hint, Place(name, line, column), excerpt)
         raise Misconfigured(fault) from None
     except RecursionError:

@@ -9,6 +9,7 @@ Fails: `Misconfigured`, with every fault that was found.
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,15 +66,15 @@ def document(settings: Settings, kind: str, name: str) -> Document:
 
 
 def path_of(settings: Settings, kind: str, name: str) -> Path:
-    """Where that file stands."""
+    """Where that file stands; a shipped one only where nothing of that name does."""
     if settings.snapshot is not None:
         kept = settings.snapshot / kind / file_name(name)
         if kept.is_file():
             return kept
-    if name.endswith(".toml"):
+    if name.endswith(".toml") and (os.sep in name or os.path.lexists(name)):
         return Path(name)
     for folder in folders(settings, kind):
-        if (folder / f"{name}.toml").is_file():
+        if os.path.lexists(folder / f"{name}.toml"):
             return folder / f"{name}.toml"
     singular = {"pipelines": "pipeline", "policies": "policy"}[kind]
     hint = meant(name, names(settings, kind))
@@ -84,8 +85,19 @@ def load_plan(settings: Settings, pipeline: str, policy: str = "") -> Plan:
     """The plan of a pipeline; `policy` puts another one in place of its own."""
     wired = load_spec(settings, pipeline)
     name = policy or wired.policy
-    read = document(settings, "policies", name)
+    try:
+        read = document(settings, "policies", name)
+    except Misconfigured as error:
+        raise _pointed(error, wired, policy) from None
     return compile_plan(wired, read, name, lists(settings), overlays(settings, name))
+
+
+def _pointed(error: Misconfigured, wired: PipelineSpec, policy: str) -> Misconfigured:
+    """The error of a policy that is not there, at the place that names it."""
+    (fault,) = error.faults[:1]
+    if policy or fault.place.file:
+        return error
+    return Misconfigured(wired.document.fault(("policy",), fault.sentence, fault.hint, offset=0))
 
 
 def overlays(settings: Settings, policy: str) -> dict[str, Document]:

@@ -9,6 +9,7 @@ Fails: `Misconfigured` for tests that cannot be read; a case that cannot be trie
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ from millrace.engine.settings import Settings
 def try_policy(settings: Settings, plan: Plan) -> Trial | None:
     """Run the tests that stand beside a plan's policy; None where there are none."""
     tests = plans.tests_of(settings, plan.policy.name)
-    if not tests.is_file():
+    if not os.path.lexists(tests):
         return None
     cases = trial.load(Document.load(tests), vocabulary(plan.nodes))
     cases = tuple(case for case in cases if case.pipeline in ("", plan.name))

@@ -104,7 +104,8 @@ def _summary(each: Surveyed) -> str:
     plan, trial = each.plan, each.trial
     tests = f"{len(trial.outcomes)} tests pass" if trial else "no tests"
     rules = f"{len(plan.policy.rules)} rules, {len(plan.policy.weights)} weights, {tests}"
-    counted = f"{plan.name}: {len(plan.nodes)} filters · policy {plan.policy.name} ({rules})"
+    filters = f"{len(plan.nodes)} filter" + ("s" if len(plan.nodes) != 1 else "")
+    counted = f"{plan.name}: {filters} · policy {plan.policy.name} ({rules})"
     return f"{counted} · revision {plan.revision}"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from millrace.engine.cli.options import read, who, with_settings
-from millrace.engine.document import meant
-from millrace.engine.errors import Fault, Misconfigured
+from millrace.engine.document import meant, nearest
+from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.lists.editing import Line, ListFile, trail
 from millrace.engine.lists.entries import FOREVER, KINDS, shown, written
 from millrace.engine.lists.shelf import kind_of
@@ -136,13 +136,19 @@ def prune(config: Path | None, overrides: tuple[str, ...], name: str) -> int:
 def show(config: Path | None, overrides: tuple[str, ...], name: str | None) -> int:
     """Show all lists, or the entries of one and its latest changes."""
     if name is None:
-        for file in _files(config, overrides):
+        files = _files(config, overrides)
+        if not files:
+            click.echo(f"there are no lists in {_folder(config, overrides)}")
+        for file in files:
             lines = list(file.lines())
             ended = sum(not each.in_force for each in lines)
-            told = f"{len(lines)} entries" + (f", {ended} of them ended" if ended else "")
+            told = f"{len(lines)} entr" + ("y" if len(lines) == 1 else "ies")
+            told += f", {ended} of them ended" if ended else ""
             click.echo(f"{file.path.stem:<20} {file.kind:<10} {told}")
         return 0
     file = _file(config, overrides, name)
+    if not list(file.lines()):
+        click.echo(f"{file.path} holds nothing")
     for each in file.lines():
         click.echo(f"{each.line:>6}  {_told(file, each)}")
     for line in _latest(trail(file.path)):
@@ -164,9 +170,15 @@ def _told(file: ListFile, each: Line) -> str:
     return written(each.entry, file.kind) + ended
 
 
-def _files(config: Path | None, overrides: tuple[str, ...]) -> list[ListFile]:
+def _folder(config: Path | None, overrides: tuple[str, ...]) -> Path:
     settings = read(config, overrides)
-    folder = settings.at(settings.policies) / "lists"
+    return settings.at(settings.policies) / "lists"
+
+
+def _files(config: Path | None, overrides: tuple[str, ...]) -> list[ListFile]:
+    folder = _folder(config, overrides)
+    if folder.exists() and not folder.is_dir():
+        raise Misconfigured(Fault("is no folder, and lists stand in one", place=Place(str(folder))))
     found = sorted(path for path in folder.glob("*") if path.is_file())
     return [ListFile(path, kind, who()) for path in found if (kind := kind_of(path.name))]
 
@@ -181,11 +193,13 @@ def _file(
             return file
     kind = kind_of(name)
     if kind and may_be_new and name.rpartition(".")[0].isidentifier():
-        settings = read(config, overrides)
-        return ListFile(settings.at(settings.policies) / "lists" / name, kind, who())
+        return ListFile(_folder(config, overrides) / name, kind, who())
     hint = meant(name, [file.path.stem for file in files])
     if may_be_new:
-        hint += f"\nTo make one: millrace list add {name}.KIND …, KIND one of {' '.join(KINDS)}"
+        bare, _, wanted = name.partition(".")
+        near = nearest(wanted, KINDS) or "KIND" if wanted else "KIND"
+        hint += f"\nTo make one: millrace list add {bare}.{near} …"
+        hint += f", KIND one of {' '.join(KINDS)}" if near == "KIND" else ""
     raise Misconfigured(Fault(f"there is no list '{name}'", hint.strip()))
 
 

@@ -48,7 +48,7 @@ def ask(where: Endpoint, method: str, path: str) -> tuple[int, dict[str, Any]]:
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
+        raise Unavailable(f"millrace at {where}", _words(error)) from None
     finally:
         connection.close()
 
@@ -61,7 +61,7 @@ def page(where: Endpoint, path: str) -> tuple[int, str]:
         answer = connection.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"millrace at {where}", str(error) or "no answer") from None
+        raise Unavailable(f"millrace at {where}", _words(error)) from None
     finally:
         connection.close()
 
@@ -69,6 +69,10 @@ def page(where: Endpoint, path: str) -> tuple[int, str]:
 def ask_reload(where: Endpoint, who: str, why: str) -> tuple[int, dict[str, Any]]:
     """Let the daemon reload; who wants it, and why, goes into its history."""
     return ask(where, "POST", "/reload?" + urlencode({"who": who, "why": why}))
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or "no answer"
 
 
 class _Connection(http.client.HTTPConnection):

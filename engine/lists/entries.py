@@ -113,7 +113,8 @@ def domain(text: str) -> tuple[str, str]:
     if _DOMAIN.fullmatch(name):
         return name, ""
     if " " in text or "\t" in text:
-        raise Unfit("holds one entry a line", "A reason stands behind '#', an end behind 'until'.")
+        hint = "A reason stands behind '#', an end behind 'until'."
+        raise Unfit(f"'{text}' is more than one entry; each has its line", hint)
     if "*" in text:
         hint = f"Write .{text.lstrip('*').lstrip('.')} for a domain and all below it."
         raise Unfit(f"'{text}' is no domain", hint)

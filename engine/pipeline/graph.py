@@ -195,8 +195,12 @@ class _Graph:
             return compile_condition(spec.when, kinds, self.lists)
         except Misfit as misfit:
             path = (*spec.path, "when")
+            named = spec.when[misfit.offset : misfit.offset + misfit.width]
+            hint = misfit.hint
+            if named in shelf.names() and named not in kinds and named != spec.name:
+                hint = f'Add   [[filter]] use = "{named}"   to the pipeline.\n{hint}'
             fault = self.spec.document.fault(
-                path, misfit.sentence, misfit.hint, offset=misfit.offset, width=misfit.width
+                path, misfit.sentence, hint, offset=misfit.offset, width=misfit.width
             )
             self.faults.append(fault)
             return None

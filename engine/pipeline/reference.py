@@ -21,17 +21,12 @@ from millrace.engine.pipeline.describe import describe
 from millrace.engine.policy.functions import FUNCTIONS
 from millrace.engine.policy.keys import FILE_KEYS, RULE_KEYS, WEIGHT_KEYS, Key
 from millrace.engine.policy.kinds import Kind, fields_of
+from millrace.engine.policy.listing import EXAMPLES
 
 DEPTH = 3  # records inside records: dmarc.aligned.spf
 OPERATORS = ("and", "or", "not", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "+", "-",
              "*", "/")  # fmt: skip
-LISTS = {
-    "domains": "from.domain in lists.NAME",
-    "addresses": "sender in lists.NAME",
-    "networks": "peer.ip in lists.NAME",
-    "patterns": "headers.subject in lists.NAME",
-    "map": "lists.NAME[from.domain] == 'gold'",
-}
+LISTS = EXAMPLES
 
 
 @dataclass(frozen=True, slots=True)

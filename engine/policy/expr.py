@@ -293,7 +293,8 @@ class _Compiler:
         name = node.func.id if isinstance(node.func, ast.Name) else self._shown(node.func)
         function = FUNCTIONS.get(name)
         if function is None:
-            raise self._misfit(node, f"there is no function '{name}'", meant(name, FUNCTIONS))
+            sentence = f"there is no function '{name}'"
+            raise self._misfit(node, sentence, self._function_meant(node.func, name))
         if node.keywords or not function.least <= len(node.args) <= function.most:
             raise self._misfit(node, f"{name} is written {function.usage}")
         if function.asks:
@@ -309,6 +310,16 @@ class _Compiler:
             at = node if unbound.argument < 0 else node.args[unbound.argument]
             raise self._misfit(at, unbound.sentence, unbound.hint) from None
         return self._given(function.gives, [kind for kind, _ in compiled]), run
+
+    def _function_meant(self, func: ast.expr, name: str) -> str:
+        """What to write for a function that is not of this language, such as a method."""
+        if isinstance(func, ast.Attribute):
+            shown = self._shown(func.value)
+            if func.attr in FUNCTIONS:
+                return f"Write {func.attr}({shown})."
+            if func.attr in ("contains", "find", "startswith", "endswith", "match"):
+                return f"Write 'x' in {shown}, or matches({shown}, 'regular expression')."
+        return meant(name, FUNCTIONS)
 
     @staticmethod
     def _given(gives: Kind, kinds: list[Kind]) -> Kind:

@@ -52,7 +52,9 @@ def number(parsed: Parsed, term: Term) -> None:
     """Refuse what is no number."""
     if term.kind.word != "number":
         shown = parsed.shown(term.node)
-        raise parsed.misfit(term.node, f"'{shown}' is {term.kind.shown}, not a number")
+        quoted = isinstance(term.node, ast.Constant) and term.kind.texty
+        shown, hint = (shown, "Write it without quotes.") if quoted else (f"'{shown}'", "")
+        raise parsed.misfit(term.node, f"{shown} is {term.kind.shown}, not a number", hint)
 
 
 def units(parsed: Parsed, left: Term, right: Term) -> None:
@@ -120,11 +122,24 @@ def _unlike(parsed: Parsed, node: ast.expr, left: Term, right: Term) -> Misfit:
     if words <= {"number", "text", "choice"}:
         hint = "A number stands without quotes, a text in quotes."
     elif "record" in words:
-        hint = "Name one of its fields."
+        hint = _field(parsed, *((left, right) if left.kind.record else (right, left)))
     elif "listing" in words:
         hint = "Write NAME in lists.NAME."
     sentence = f"compares {left.kind.shown} with {right.kind.shown}"
     return parsed.misfit(node, sentence, hint)
+
+
+def _field(parsed: Parsed, whole: Term, other: Term) -> str:
+    """Which field of a whole fact was meant, by what it is compared with."""
+    shown, record = parsed.shown(whole.node), whole.kind.record
+    fields = fields_of(record) if record else {}
+    if whole.kind.mailbox and other.kind.texty:
+        return f"Write {shown}.domain or {shown}.local, or {shown} in lists.NAME."
+    value = other.node.value if isinstance(other.node, ast.Constant) else None
+    for name, kind in fields.items():
+        if kind.word == "choice" and value in kind.choices:
+            return f"Write {shown}.{name}."
+    return "Name one of its fields: " + " ".join(fields) if fields else "It has no fields."
 
 
 def _constant(node: ast.expr) -> bool:

@@ -36,4 +36,12 @@ class Listing(Protocol):
         ...
 
 
+EXAMPLES: dict[str, str] = {
+    "domains": "from.domain in lists.NAME",
+    "addresses": "sender in lists.NAME",
+    "networks": "peer.ip in lists.NAME",
+    "patterns": "headers.subject in lists.NAME",
+    "map": "lists.NAME[from.domain] == 'gold'",
+}  # how a condition asks each kind
+
 Lists = Mapping[str, Listing]  # by name

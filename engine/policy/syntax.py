@@ -165,6 +165,7 @@ def _tree(plain: str, masked: str, shift: int) -> ast.expr:
         raise Misfit("cannot be read: nested too deeply, or holds a NUL") from None
 
 
+_FINDING = "Write 'x' in TEXT, or matches(TEXT, 'regular expression')."
 _MISTAKES = (
     (r"=>|=<|<>", "'{}' is not of this language", "Write >=, <= or !=."),
     (r"=~", "'{}' is not of this language", "Write matches(TEXT, 'regular expression')."),
@@ -173,6 +174,7 @@ _MISTAKES = (
     (r"&&|\|\|", "'&&' and '||' are not of this language", "Write and, or, not."),
     (r"(?<![\w.])pass(?!\w)", "nothing here is called 'pass'", "Text stands in quotes: 'pass'."),
     (r"!(?!=)", "'!' is not of this language", "Write not."),
+    (r"\b(?:contains|like|startswith|endswith)\b", "'{}' is not of this language", _FINDING),
     (r"\b(?:AND|OR|NOT|IN)\b", "'{}' is written in small letters", "Write and, or, not, in."),
 )
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)

@@ -162,3 +162,29 @@ def test_hint_lists_few_names_and_only_the_nearest_of_many():
     assert meant("name77", many).startswith("did you mean 'name")
     assert meant("xyzzy", many).startswith("one of: name0 ")
     assert meant("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a = b", 'Text stands in quotes: key = "value".'),
+        ('a = "b == "c""',
+         "In a text between two \" a text stands between two ': when = \"spf.result == 'fail'\"."),
+        ('a = "\\d"', "Write \\\\ for \\, or put the whole between three ' at each end."),
+    ],
+)  # fmt: skip
+def test_text_that_is_no_toml_says_what_to_write(text, hint):
+    with pytest.raises(Misconfigured) as caught:
+        Document(text, "f.toml")
+    assert caught.value.faults[0].hint == hint
+
+
+def test_a_mark_before_the_text_is_passed_over(tmp_path):
+    path = tmp_path / "f.toml"
+    path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
+    found = Document.load(path)
+    assert (found.data, found.place(("a",)).column) == ({"a": 1}, 1)
+
+
+def test_a_list_of_tables_stands_where_its_first_one_does():
+    assert Document("x = 1\n[[b]]\ny = 1\n", "f.toml").place(("b",)).line == 2

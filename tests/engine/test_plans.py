@@ -154,3 +154,33 @@ def test_test_of_a_policy_may_be_of_a_recipient_with_an_overlay(settings):
     trial = trials.try_policy(settings, plans.load_plan(settings, "mine"))
     assert trial is not None
     assert [outcome.problem for outcome in trial.outcomes] == [""]
+
+
+@pytest.mark.parametrize("kind", ["pipelines", "policies"])
+def test_what_stands_there_and_is_no_file_does_not_give_way_to_the_shipped_one(settings, kind):
+    name = "inbound" if kind == "pipelines" else "default"
+    own = settings.folder / f"{kind}/{name}.toml"
+    own.symlink_to(settings.folder / "gone.toml")
+    with pytest.raises(Misconfigured, match="cannot be read: No such file or directory"):
+        plans.load_plan(settings, "inbound")
+    own.unlink()
+    own.mkdir()
+    with pytest.raises(Misconfigured, match="cannot be read: Is a directory"):
+        plans.load_plan(settings, "inbound")
+
+
+def test_tests_that_cannot_be_read_are_not_passed_over(settings):
+    (settings.folder / "policies/law.v2.test.toml").mkdir()
+    with pytest.raises(Misconfigured, match="cannot be read: Is a directory"):
+        trials.try_policy(settings, plans.load_plan(settings, "mine"))
+
+
+@pytest.mark.parametrize("name", ["law.v3", "law.v2.toml"])
+def test_a_policy_that_is_not_there_is_told_where_it_is_named(settings, name):
+    (settings.folder / "pipelines/mine.toml").write_text(f'policy = "{name}"\n')
+    with pytest.raises(Misconfigured) as caught:
+        plans.load_plan(settings, "mine")
+    (fault,) = caught.value.faults
+    assert fault.sentence == f"there is no policy '{name}'"
+    assert (fault.place.line, fault.place.column) == (1, 11)
+    assert "did you mean 'law.v2'?" in fault.hint

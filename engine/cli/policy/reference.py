@@ -24,17 +24,19 @@ def reference(words: tuple[str, ...], as_json: bool) -> None:
     \b
     Examples:
       millrace policy reference
-      millrace policy reference spf message
+      millrace policy reference spf message matches
     """
     if as_json:
         click.echo(json.dumps(as_data(), indent=2))
         return
     known = {each.name: each for each in names()}
     for word in words:
-        if word not in known:
-            raise Misconfigured(Fault(f"nothing is called '{word}'", meant(word, known)))
+        if word not in known and word not in FUNCTIONS:
+            hint = meant(word, [*known, *FUNCTIONS])
+            raise Misconfigured(Fault(f"nothing is called '{word}'", hint))
     if words:
-        click.echo("\n\n".join("\n".join(_name(known[word])) for word in words))
+        told = (_name(known[word]) if word in known else _function(word) for word in words)
+        click.echo("\n\n".join("\n".join(lines) for lines in told))
         return
     click.echo("\n".join(_whole(list(known.values()))))
 
@@ -58,6 +60,10 @@ def _whole(known: list[Name]) -> Iterator[str]:
             need = "  (needed)" if key["required"] else ""
             yield from _wrapped(f"  {key['name']:<12}", key["help"] + need)
     yield f"\nthen         {' '.join(data['actions'])}"
+
+
+def _function(name: str) -> Iterator[str]:
+    yield from _wrapped(f"{FUNCTIONS[name].usage}  ", FUNCTIONS[name].help)
 
 
 def _name(each: Name) -> Iterator[str]:

@@ -47,7 +47,8 @@ def show(
     """
     for each in recipients:
         if "@" not in each:
-            raise click.BadParameter(f"'{each}' is no address", param_hint="--for")
+            words = f"'{each}' is no address such as bob@example.org"
+            raise click.BadParameter(words, param_hint="--for")
     settings = read(config, overrides)
     name = pipeline or _first(settings)
     policy, overlays = plans.policy_with_overlays(settings, name)
@@ -82,7 +83,8 @@ def _page(
         place = f"{rule.place.file}:{rule.place.line}"
         yield f"  {rule.name:<{width}}  {rule.then.word:<10}  {rule.stage.name:<7}  {place}"
         yield f"  {'':<{width}}  {' '.join(rule.when.text.split())}"
-    gone = [rule.name for rule in policy.rules if rule.name not in {each.name for each in rules}]
+    kept = {rule.name for rule in rules}
+    gone = [rule.name for rule in policy.rules if rule.name not in kept]
     if gone:
         yield ""
         yield f"dropped here: {', '.join(gone)}"

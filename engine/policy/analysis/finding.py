@@ -6,6 +6,7 @@ worth knowing that may well be meant.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,10 +43,17 @@ class Finding:
 
 def table_of(document: Document, kind: str, name: str) -> tuple[str, int] | None:
     """The path of the `[[rule]]` or `[[weight]]` of that name; None where it is of another file."""
+    at = _numbers(document, kind).get(name)
+    return None if at is None else (kind, at)
+
+
+@functools.lru_cache(maxsize=8)  # a long policy has many findings
+def _numbers(document: Document, kind: str) -> dict[str, int]:
+    """At which number each name of a kind stands first."""
+    found: dict[str, int] = {}
     for at, table in enumerate(document.data.get(kind, [])):
-        if table.get("name") == name:
-            return kind, at
-    return None
+        found.setdefault(table.get("name"), at)
+    return found
 
 
 def fault_at(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from millrace.engine.policy.analysis.formula import All, Atom, Formula, OneOf, Reader, denied, plain
@@ -90,23 +90,54 @@ class Read:
         return whole or together([self.formula, other.formula])
 
 
-def takers(rule: Read, before: Sequence[Read], spared: Collection[str]) -> list[Read]:
+class Taking:
+    """Rules that take mail, found by a word that they ask for."""
+
+    def __init__(self, rules: Sequence[Read]) -> None:
+        self.spared = frozenset[str]().union(*(each.spared for each in rules))
+        self._others: list[Read] = []
+        self._asking: dict[str, dict[Value, list[Read]]] = {}
+        words: dict[str, set[Value]] = {}
+        for each in rules:
+            for name, listed in each.listed.items():
+                words.setdefault(name, set()).update(listed)
+        for each in rules:
+            names = [name for name in each.listed if name in each.asked]
+            if not names:
+                self._others.append(each)
+                continue
+            name = max(names, key=lambda name: len(words[name]))  # finds the fewest at a time
+            for word in each.listed[name]:
+                self._asking.setdefault(name, {}).setdefault(word, []).append(each)
+
+    def near(self, case: Case, there: frozenset[str]) -> list[Read]:
+        """Those that may take mail of it, as far as their words tell."""
+        found = list(self._others)
+        for name, asking in self._asking.items():
+            if name in there:
+                for word in case.listed.get(name, asking):
+                    found += asking.get(word, ())
+        once = {each.at: each for each in found}.values()
+        return [e for e in once if e.asked <= there and not _apart(e.listed, case.listed)]
+
+
+def takers(rule: Read, taking: Taking, before: Callable[[Read, Read], bool]) -> list[Read]:
     """Those that may take all mail of the rule; none where some of it is surely left over.
 
-    `spared` are the subjects that any of them spares.
+    `before` says whether the first of two is judged before the second.
     """
     found: dict[int, Read] = {}
     for case in rule.cases:
-        near = _near(case, before, spared)
+        there = case.there | taking.spared
+        near = [each for each in taking.near(case, there) if before(each, rule)]
+        near = _bearing(case, near)
         if not near:
             return []
         found |= {each.at: each for each in near}
     return [found[at] for at in sorted(found)]
 
 
-def _near(case: Case, before: Sequence[Read], spared: Collection[str]) -> list[Read]:
-    there = case.there.union(spared)
-    near = [e for e in before if e.asked <= there and not _apart(e.listed, case.listed)]
+def _bearing(case: Case, near: list[Read]) -> list[Read]:
     while near:
         there = case.there.union(*(each.spared for each in near))
         left = [each for each in near if _bears(case, each, there)]

@@ -15,6 +15,7 @@ from millrace.engine.policy.analysis.near import Read
 from millrace.engine.policy.analysis.reach import takes
 from millrace.engine.policy.rule import Rule
 
+ABOVE_MAX = 1000  # rules above one that are looked at
 NAMED_MAX = 5  # rules that one finding names
 
 
@@ -24,7 +25,11 @@ def beaten(read: list[Read], document: Document) -> Iterator[Finding]:
         rule = each.rule
         if not takes(rule):
             continue
-        above = [other for other in read[: each.at] if _beats(rule, other.rule)]
+        above = [
+            other
+            for other in read[max(each.at - ABOVE_MAX, 0) : each.at]
+            if _beats(rule, other.rule)
+        ]
         found = [other.rule for other in above if each.meets(other)]
         if found:
             yield Finding("beaten", "note", _told(document, rule, found), rule.name)

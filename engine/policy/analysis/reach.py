@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault
 from millrace.engine.mail.verdict import Action
-from millrace.engine.policy.analysis import near
 from millrace.engine.policy.analysis.finding import Finding, fault_at
 from millrace.engine.policy.analysis.formula import TRUE, Formula, Reader
-from millrace.engine.policy.analysis.near import Read
+from millrace.engine.policy.analysis.near import Read, Taking, takers
 from millrace.engine.policy.analysis.proof import follows, together
 from millrace.engine.policy.rule import Policy, Rule, Weight
 
@@ -67,13 +66,12 @@ def _core(parts: list[tuple[str, Formula]]) -> list[tuple[str, Formula]]:
 
 def shadowed(read: list[Read], document: Document) -> Iterator[Finding]:
     """Rules all of whose mail is taken by others first."""
-    spared = frozenset().union(*(each.spared for each in read))
-    taking = [each for each in read if takes(each.rule)]
+    taking = Taking([each for each in read if takes(each.rule)])
     for each in read:
         if not each.rule.live or not each.cases:
             continue
-        before = near.takers(each, [e for e in taking if _before(e, each)], spared)
-        found = _takers(each, before[-EARLIER_MAX:])
+        before = takers(each, taking, _before)
+        found = _least(each, before[-EARLIER_MAX:])
         if found is not None:
             fault = _taken(document, each.rule, [taker.rule for taker in found])
             yield Finding("shadowed", "error", fault, each.rule.name)
@@ -112,25 +110,25 @@ def _before(earlier: Read, later: Read) -> bool:
     return first.recipient == second.recipient and earlier.at < later.at
 
 
-def _takers(rule: Read, before: list[Read]) -> list[Read] | None:
+def _least(rule: Read, before: list[Read]) -> list[Read] | None:
     """As few rules as take all of its mail; None where some may be left over."""
     for each in before:
         if not together([rule.formula, each.opposite]):
             return [each]
-    takers = before
-    if together([rule.formula, *(each.opposite for each in takers)]):
+    left = before
+    if together([rule.formula, *(each.opposite for each in left)]):
         return None
     for each in reversed(before):
-        rest = [other for other in takers if other is not each]
+        rest = [other for other in left if other is not each]
         if not together([rule.formula, *(other.opposite for other in rest)]):
-            takers = rest
-    return takers
+            left = rest
+    return left
 
 
-def _taken(document: Document, rule: Rule, takers: list[Rule]) -> Fault:
-    names = " or ".join(f'"{each.name}" (line {each.place.line})' for each in takers)
+def _taken(document: Document, rule: Rule, taking: list[Rule]) -> Fault:
+    names = " or ".join(f'"{each.name}" (line {each.place.line})' for each in taking)
     hint = f"Every mail that it matches is taken by {names} first."
-    early = [each for each in takers if each.stage < rule.stage]
+    early = [each for each in taking if each.stage < rule.stage]
     if early:
         judged = "is judged" if len(early) == 1 else "are judged"
         stages = " and ".join(dict.fromkeys(each.stage.name for each in early))

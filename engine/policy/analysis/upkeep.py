@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault, Place
 from millrace.engine.policy.analysis.finding import Finding, fault_at
+from millrace.engine.policy.listing import EXAMPLES
 from millrace.engine.policy.rule import Policy, Rule, Weight
 
 
@@ -29,6 +30,7 @@ def unread(lists: Mapping[str, Place], read: Container[str]) -> Iterator[Finding
     """Lists, by name and file, that are not among those that somebody reads."""
     for name, place in sorted(lists.items()):
         if name not in read:
-            hint = f'Use it   when = "sender in lists.{name}"   or remove the file.'
+            example = EXAMPLES[place.file.rpartition(".")[2]].replace("NAME", name)
+            hint = f'Use it   when = "{example}"   or remove the file.'
             fault = Fault(f"list '{name}' is read by no rule", hint, place)
             yield Finding("list-unread", "note", fault, name)

@@ -91,8 +91,27 @@ def test_pruning_tells_what_it_removed(lists):
 def test_showing_counts_all_lists_or_tells_one_with_its_trail(lists):
     first, second = call("show").output.splitlines()
     assert first == "partners             domains    2 entries, 1 of them ended"
-    assert second == "tier                 map        1 entries"
+    assert second == "tier                 map        1 entry"
     call("add", "partners", "b.example", "--why", "fair")
     page = call("show", "partners").output
     assert "     2  .a.example" in page
     assert page.endswith("ann added b.example: fair\n")
+
+
+def test_kind_that_is_misspelt_is_told(lists):
+    found = call("add", "offices.network", "192.0.2.0/24")
+    assert "To make one: millrace list add offices.networks …" in str(found.exception)
+
+
+def test_one_entry_is_counted_as_one_and_none_is_said(lists):
+    assert "tier                 map        1 entry\n" in call("show").output
+    (lists / "none.domains").write_text("# nobody yet\n")
+    assert "none.domains holds nothing\n" in call("show", "none").output
+
+
+def test_folder_without_lists_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "there are no lists in " in call("show").output
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/lists").write_text("")
+    assert "is no folder, and lists stand in one" in str(call("show").exception)

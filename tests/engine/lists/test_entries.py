@@ -38,8 +38,14 @@ def test_line_is_read_as_it_is_written(kind, line, entry):
     [
         ("domains", "*.example.org", "'*.example.org' is no domain", "Write .example.org", 1),
         ("domains", "  ann@a.example", "'ann@a.example' is an address, not a domain", ".addr", 3),
-        ("domains", "a.example b.example", "holds one entry a line", "behind '#'", 1),
-        ("domains", "exa mple", "holds one entry a line", "", 1),
+        (
+            "domains",
+            "a.example b.example",
+            "'a.example b.example' is more than one entry; each has its line",
+            "behind '#'",
+            1,
+        ),
+        ("domains", "exa mple", "'exa mple' is more than one entry; each has its line", "", 1),
         ("domains", "-a-.example", "'-a-.example' is no domain", "Such as example.org", 1),
         ("domains", "a.example until tomorrow", "'until' wants a date", "2026-12-31", 11),
         ("domains", "a.example until 2026-13-01", "'2026-13-01' is no date", "2026-12-31", 17),

@@ -376,3 +376,12 @@ def test_a_header_field_is_not_known_for_one_recipient():
     (fault,) = caught.value.faults
     assert fault.sentence.startswith("'recipient' is known for one recipient, 'headers' only")
     assert (fault.place.column, fault.width) == (38, 7)
+
+
+def test_a_filter_that_waits_for_a_fact_of_the_shelf_is_told_which_filter_to_add():
+    text = uses("listed") + "when = \"dkim.result == 'pass'\"\n"
+    with pytest.raises(Misconfigured) as caught:
+        plan_of(text, listed=AskPeer)
+    assert caught.value.faults[0].hint.startswith(
+        'Add   [[filter]] use = "dkim"   to the pipeline.'
+    )

@@ -404,3 +404,9 @@ def test_mistakes_with_header_fields_tell_what_to_write(text, sentence, hint):
 def test_a_header_field_cannot_be_asked_where_no_mail_is_known():
     with pytest.raises(Misfit, match="reads 'headers', which is not known here"):
         compile_text("has_header('X')", NAMES)
+
+
+def test_a_whole_address_that_is_compared_is_told_how_to_ask_for_it():
+    with pytest.raises(Misfit) as caught:
+        compile_text("from == 'ann@example.org'", HEADED)
+    assert caught.value.hint == "Write from.domain or from.local, or from in lists.NAME."

@@ -31,6 +31,17 @@ def test_reference_without_a_name_tells_everything():
         assert word in out
 
 
+def test_reference_tells_one_function():
+    out = run("reference", "matches").output
+    assert out.startswith("matches(TEXT, 'regular expression')  whether")
+    assert len(out.splitlines()) <= 2
+
+
+def test_fmt_of_a_folder_says_to_name_its_files(tmp_path):
+    error = run("fmt", str(tmp_path)).exception
+    assert f"Name its files: {tmp_path}/*.toml" in str(error)
+
+
 def test_reference_as_json_is_json():
     assert "functions" in json.loads(run("reference", "--json").output)
 

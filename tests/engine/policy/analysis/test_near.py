@@ -11,7 +11,7 @@ from millrace.engine.document import Document
 from millrace.engine.mail.stage import Stage
 from millrace.engine.policy import rules
 from millrace.engine.policy.analysis.formula import Reader
-from millrace.engine.policy.analysis.near import CASES_MAX, Read, takers
+from millrace.engine.policy.analysis.near import CASES_MAX, Read, Taking, takers
 from millrace.engine.policy.analysis.proof import follows, together
 from millrace.engine.policy.kinds import Kind
 from millrace.engine.policy.rule import Word
@@ -56,8 +56,7 @@ def read(*texts: str) -> list[Read]:
 def near(*texts: str) -> list[int]:
     """Of the rules before the last, those that may take its mail."""
     *before, last = read(*texts)
-    spared = frozenset().union(*(each.spared for each in before))
-    return [each.at for each in takers(last, before, spared)]
+    return [each.at for each in takers(last, Taking(before), lambda one, other: True)]
 
 
 @settings(max_examples=600, deadline=None)
