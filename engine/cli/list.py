@@ -161,7 +161,7 @@ def show(config: Path | None, overrides: tuple[str, ...], name: str | None) -> i
 def _latest(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8").splitlines()[-_LAST:]
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):  # a trail is told where it can be
         return []
 
 
@@ -177,9 +177,13 @@ def _folder(config: Path | None, overrides: tuple[str, ...]) -> Path:
 
 def _files(config: Path | None, overrides: tuple[str, ...]) -> list[ListFile]:
     folder = _folder(config, overrides)
-    if folder.exists() and not folder.is_dir():
-        raise Misconfigured(Fault("is no folder, and lists stand in one", place=Place(str(folder))))
-    found = sorted(path for path in folder.glob("*") if path.is_file())
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_file())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        words = f"cannot be read: {error.strerror}"
+        raise Misconfigured(Fault(words, place=Place(str(folder)))) from None
     return [ListFile(path, kind, who()) for path in found if (kind := kind_of(path.name))]
 
 

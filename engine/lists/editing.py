@@ -128,6 +128,9 @@ class ListFile:
             if missing_ok:
                 return []
             raise Misconfigured(Fault("there is no such list", "", Place(str(self.path)))) from None
+        except OSError as error:
+            words = f"cannot be read: {error.strerror}"
+            raise Misconfigured(Fault(words, "", Place(str(self.path)))) from None
         except UnicodeDecodeError:
             hint = "Save the file as UTF-8."
             raise Misconfigured(Fault("is not UTF-8", hint, Place(str(self.path)))) from None

@@ -114,4 +114,10 @@ def test_folder_without_lists_says_so(tmp_path, monkeypatch):
     assert "there are no lists in " in call("show").output
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies/lists").write_text("")
-    assert "is no folder, and lists stand in one" in str(call("show").exception)
+    assert "policies/lists  cannot be read: Not a directory" in str(call("show").exception)
+
+
+def test_list_that_cannot_be_read_is_told(lists):
+    (lists / "odd.domains").write_bytes(b"\xff\xfe\n")
+    for words in (("show",), ("show", "odd"), ("find", "odd", "a.example"), ("prune", "odd")):
+        assert "odd.domains  is not UTF-8" in str(call(*words).exception)
