@@ -49,9 +49,16 @@ def shelf_folder(kind: str) -> Path:
 
 
 def folders(settings: Settings, kind: str) -> tuple[Path, Path]:
-    """Where files of a kind are looked for, in that order."""
+    """Where files of a kind are looked for, in that order.
+
+    A folder that somebody chose must be there: a misspelt one would let the shipped files serve.
+    """
     own = settings.pipelines if kind == "pipelines" else settings.policies
-    return settings.at(own), shelf_folder(kind)
+    folder = settings.at(own)
+    if own != Path(kind) and not folder.is_dir():
+        hint = f"Make it, or mend {kind} in the settings."
+        raise Misconfigured(Fault(f"{kind} = '{own}': there is no folder {folder}", hint))
+    return folder, shelf_folder(kind)
 
 
 def names(settings: Settings, kind: str) -> list[str]:

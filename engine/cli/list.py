@@ -38,6 +38,7 @@ def listing() -> None:
 @listing.command()
 @click.argument("name")
 @click.argument("value")
+@click.argument("of_map", metavar="[= VALUE]", nargs=-1)
 @click.option("--for", "lasting", metavar="TIME", help="How long it holds, such as 30d or 6h.")
 @click.option("--why", default="", help="The reason, kept beside the entry.")
 @with_settings
@@ -46,6 +47,7 @@ def add(
     overrides: tuple[str, ...],
     name: str,
     value: str,
+    of_map: tuple[str, ...],
     lasting: str | None,
     why: str,
 ) -> int:
@@ -55,10 +57,10 @@ def add(
     Examples:
       millrace list add partners .example.org --why "all hosts of theirs"
       millrace list add offices 192.0.2.0/24 --for 6h
-      millrace list add tier.map "example.org = gold"        (makes the list, if there is none)
+      millrace list add tier.map example.org = gold          (makes the list, if there is none)
     """
     file = _file(config, overrides, name, may_be_new=True)
-    entry = file.entry(value, _until(lasting), why)
+    entry = file.entry(" ".join((value, *of_map)), _until(lasting), why)
     done = file.add(entry)
     if done is None:
         click.echo(f"{file.path.name}: {entry.key} stands there already")

@@ -1,5 +1,6 @@
 """From names to plans: whose file wins, and which tests stand beside a policy."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_unknown_name_is_told_with_the_nearest(settings):
         "there is no pipeline 'inbund'\n"
         "    one of: inbound mine submission\n    did you mean 'inbound'?"
     )
+
+
+def test_folder_that_was_chosen_and_is_not_there_is_no_reason_to_serve_the_shipped_files(settings):
+    chosen = replace(settings, policies=Path("polices"))
+    with pytest.raises(Misconfigured) as caught:
+        plans.load_plan(chosen, "mine")
+    folder = settings.folder / "polices"
+    assert f"policies = 'polices': there is no folder {folder}" in str(caught.value)
+    assert "mend policies in the settings" in str(caught.value)
 
 
 def test_another_policy_may_stand_in_for_the_pipeline_s_own(settings):

@@ -71,6 +71,11 @@ def test_key_of_a_map_is_removed_without_its_value(lists):
     assert (lists / "tier.map").read_text() == ""
 
 
+def test_pair_of_a_map_needs_no_quotes(lists):
+    assert call("add", "tier", "b.example", "=", "silver").return_value == 0
+    assert (lists / "tier.map").read_text() == "a.example = gold\nb.example = silver\n"
+
+
 def test_finding_exits_by_whether_anything_is_in_force(lists):
     held = call("find", "partners", "mail.a.example")
     assert (held.return_value, held.output) == (
