@@ -47,8 +47,9 @@ class Reach:
 def write(settings: Settings, pipeline: str, folder: Path, doors: Doors, reach: Reach) -> Path:
     """Write the copy; returns its settings file."""
     data = _chosen(settings)
+    own = settings.at(settings.policies).absolute()
+    data |= {"policies": str(own)} if own.is_dir() else {}  # else the shipped ones serve, as here
     data |= {
-        "policies": str(settings.at(settings.policies).absolute()),
         "listener": [_door("milter", doors.milter), _door("smtp", doors.smtp)],
         "http": {"address": f"inet:{doors.http}@127.0.0.1"},
     }
