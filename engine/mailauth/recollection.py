@@ -47,5 +47,9 @@ class Recollections(Generic[T]):
         if not 0 < len(answers) <= ANSWERS_MAX:
             return
         if len(self._kept) >= KEPT_MAX:
-            self._kept.clear()
+            self.forget()
         self._kept[key] = (list(answers), list(answers.values()), finding)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._kept.clear()
