@@ -21,7 +21,7 @@ from millrace.engine import plans
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.settings import Settings, all_options
 
-HUNG = "3s"
+HUNG = "5s"
 GREYLIST_WAIT = "1s"
 _OWN = ("user", "group", "pipelines", "policies", "state.url", "state.scope", "dns.servers")
 

@@ -136,14 +136,14 @@ class Site:
         return found
 
     def well(self) -> bool:
-        """As it was before: all workers serve, services are as they were."""
+        """As it was before, or better: all workers serve, services are as they were."""
         try:
             told = self.page("/status")
         except OSError:
             return False
         serving = {each["pid"] for each in told["workers"] if each["phase"] == "serving"}
         return (
-            told["status"] == self._baseline
+            told["status"] in ("ready", self._baseline)
             and len(serving) == len(told["workers"])
             and not serving & self.wounded
         )

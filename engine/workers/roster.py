@@ -7,13 +7,16 @@ holds one that serves, and at times its successor (new first, then old) or some 
     starting ── ready ──► serving ── leave ──► leaving ──► ended
         └──── ended: back-off, when it did not live long ────┘
 
+Silence is counted while the supervisor listens and the child has a processor: on a host with
+too much to do, or one that slept, nobody is killed for it.
+
 Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ START_S = 120.0  # a child that is not ready by then never will be
 LONG_S = 60.0  # who lived so long did not die of how it started
 BACKOFF_MAX_S = 60.0
 BEHIND_S = 5.0  # what a leaving child may take above the time that it was given
+LISTENING_S = 1.0  # between two looks; in a longer gap it was we who were away
 
 
 class Phase(enum.Enum):
@@ -41,6 +45,7 @@ class Member:
     row: int  # in the census
     began: float
     heard: float
+    waited: float = 0.0  # seconds in the queue for a processor, when it was heard
     phase: Phase = Phase.STARTING
     outdated: bool = False  # a successor is wanted
     until: float = 0.0  # when a leaving one is killed
@@ -90,12 +95,16 @@ class _Slot:
 
 
 class Roster:
-    """`slots` are those that are to be filled."""
+    """`slots` are to be filled; `waited` is how long a pid stood in the queue for a processor."""
 
-    def __init__(self, slots: list[int], terms: Terms) -> None:
+    def __init__(
+        self, slots: list[int], terms: Terms, waited: Callable[[int], float] = lambda _: 0.0
+    ) -> None:
         self._slots = {slot: _Slot() for slot in slots}
         self._wanted = frozenset(slots)
         self._terms = terms
+        self._waited = waited
+        self._looked = 0.0
         self.stopping = False
         self.restarts = 0  # children that ended unasked
 
@@ -137,9 +146,14 @@ class Roster:
 
     def ready(self, member: Member, now: float) -> None:
         """A child serves."""
-        member.heard = now
+        self.heard(member, now)
         if member.phase is Phase.STARTING:
             member.phase = Phase.SERVING
+
+    def heard(self, member: Member, now: float) -> None:
+        """A child said something."""
+        member.heard = now
+        member.waited = self._waited(member.pid)
 
     def ended(self, member: Member, now: float) -> bool:
         """A child is gone; True when nobody had asked it to."""
@@ -177,6 +191,11 @@ class Roster:
 
     def due(self, now: float) -> list[Order]:
         """The orders of this moment; a `Leave` is noted as done."""
+        away = now - self._looked - LISTENING_S
+        if self._looked and away > 0:
+            for member in self.members:
+                member.heard += away
+        self._looked = now
         return [*self._overdue(now), *self._changes(now)]
 
     def _overdue(self, now: float) -> Iterator[Order]:
@@ -187,15 +206,21 @@ class Roster:
                 yield Kill(member, why)
 
     def _overdue_by(self, member: Member, now: float) -> str:
-        silent = now - member.heard
         match member.phase:
             case Phase.LEAVING if now > member.until:
                 return "it did not end in time"
             case Phase.STARTING if now - member.began > START_S:
                 return f"it was not ready after {START_S:.0f} s"
-            case Phase.SERVING if silent > self._terms.hung:
+            case Phase.SERVING if (silent := self._silent(member, now)) > self._terms.hung:
                 return f"it was silent for {silent:.0f} s"
         return ""
+
+    def _silent(self, member: Member, now: float) -> float:
+        """Seconds in which it could have spoken."""
+        silent = now - member.heard
+        if silent <= self._terms.hung:
+            return silent
+        return silent - (self._waited(member.pid) - member.waited)
 
     def _changes(self, now: float) -> Iterator[Order]:
         for number, slot in self._slots.items():

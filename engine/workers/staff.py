@@ -135,7 +135,7 @@ class Staff:
         messages = child.end.read()
         if messages is None:
             return False
-        child.member.heard = time.monotonic()
+        self.roster.heard(child.member, time.monotonic())
         for message in messages:
             if "answer" in message:
                 self.surveys.answered(child.member.pid, message["answer"], message.get("data"))

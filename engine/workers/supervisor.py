@@ -44,6 +44,7 @@ from millrace.engine.workers.roster import OFFICE, Phase, Roster, Terms
 from millrace.engine.workers.sockets import Bound
 from millrace.engine.workers.staff import Staff, name
 from millrace.engine.workers.surveys import Answers
+from millrace.engine.workers.waiting import waited
 from millrace.engine.workers.watch import Watch
 from millrace.engine.workers.worker import Worker, as_json
 
@@ -82,7 +83,7 @@ class Supervisor:
         self._wakeup = socket.socketpair()
         slots = [*range(workers), *(OFFICE for bound in bounds if bound.kind == "http")]
         limits = settings.limits
-        self._roster = Roster(slots, Terms(hung=limits.hung, drain=limits.drain))
+        self._roster = Roster(slots, Terms(hung=limits.hung, drain=limits.drain), waited)
         self._census = Census(2 * workers + 2, len(self._doors))
         self._staff = Staff(self, self._roster, self._census, self._selector)
         self._reloads = Reloads(settings, plans, self._staff.ask_workers)

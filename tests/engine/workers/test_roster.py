@@ -72,6 +72,25 @@ def test_silent_worker_is_killed_once():
     assert roster.due(11.0) == []
 
 
+def test_time_in_the_queue_for_a_processor_is_not_silence():
+    queued = {100: 3.0}
+    roster = Roster([0], TERMS, lambda pid: queued[pid])
+    member = roster.started(0, 100, 0, 0.0)
+    roster.ready(member, 0.0)
+    queued[100] += 4.0
+    roster.due(13.5)
+    assert roster.due(14.0) == []
+    assert roster.due(14.5) == [Kill(member, "it was silent for 10 s")]
+
+
+def test_time_in_which_nobody_listened_is_not_silence():
+    roster, (member,) = filled([0])
+    for now in (1.0, 1.5, 60.0, 60.5, 68.0):
+        assert roster.due(now) == []
+    looks = [roster.due(68.0 + tick / 2) for tick in range(30)]
+    assert [Kill(member, "it was silent for 10 s")] in looks
+
+
 def test_child_that_is_never_ready_is_killed():
     roster = Roster([0], TERMS)
     member = roster.started(0, 7, 0, 0.0)
