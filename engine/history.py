@@ -19,14 +19,22 @@ from pathlib import Path
 
 from millrace.engine import plans
 from millrace.engine.document import Document
-from millrace.engine.errors import Misconfigured
+from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.lists.shelf import LivingList
 from millrace.engine.pipeline.graph import revision_of
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.policy.overlay import policy_of
 from millrace.engine.settings import Settings
 from millrace.engine.store.commit import commit_of
-from millrace.engine.store.history import LIST_MAX, History, How, KeptList, Rollback, Snapshot
+from millrace.engine.store.history import (
+    LIST_MAX,
+    Accepted,
+    History,
+    How,
+    KeptList,
+    Rollback,
+    Snapshot,
+)
 
 _log = logging.getLogger("millrace.history")
 
@@ -60,12 +68,41 @@ def at(settings: Settings, revision: str) -> Settings:
     return replace(settings, snapshot=history(settings).place(revision))
 
 
+def as_of(settings: Settings, word: str) -> Settings:
+    """The settings by which plans are read as of a revision, `now` (in force) or `files`."""
+    if word == "files":
+        return settings
+    found = accepted(settings, word)
+    history(settings).snapshot(found)  # files that are gone must not give way to those of now
+    return at(settings, found.revision)
+
+
+def accepted(settings: Settings, word: str) -> Accepted:
+    """A revision by its first letters, or `now`."""
+    found = history(settings)
+    if word == "now":
+        word = in_force(settings)
+        if not word:
+            hint = f"A daemon that starts or reloads keeps its revision in {found.folder}."
+            raise Misconfigured(Fault("nothing is kept of what is in force", hint))
+    return found.find(word)
+
+
 def in_place(settings: Settings, names: Iterable[str]) -> Settings:
     """The settings by which plans are to be read: of the files, or of a rollback over them."""
     found = history(settings).rollback()
     if found is None or found.over != digest(sources(settings, names)):
         return settings
     return at(settings, found.revision)
+
+
+def holding(settings: Settings) -> str:
+    """The revision of a rollback that serves in place of the files of now; "" without one."""
+    try:
+        placed = in_place(settings, served(settings))
+    except Misconfigured:
+        return ""
+    return placed.snapshot.name if placed.snapshot is not None else ""
 
 
 def sources(settings: Settings, names: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from millrace.engine import plans, rehearsal
+from millrace.engine import history, plans, rehearsal
 from millrace.engine.cli.options import read, with_settings
 from millrace.engine.cli.tree import tree
 from millrace.engine.errors import Misconfigured
@@ -36,6 +36,7 @@ LINE_MAX = 64 << 20
 @click.option("--login", default="", metavar="USER", help="Who is logged in.")
 @click.option("--pipeline", default="", metavar="NAME", help="By default the first that is served.")
 @click.option("--policy", default="", metavar="NAME", help="Instead of the pipeline's own.")
+@click.option("--revision", default="files", metavar="REV", help="As in `policy diff`.")
 @click.option("--dns", type=click.Path(path_type=Path), metavar="ZONE", help="Answer from a file.")
 @click.option("--now", metavar="TIME", help="The time, such as 2026-11-23T12:00:00Z.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -49,13 +50,17 @@ def explain(config: Path | None, overrides: tuple[str, ...], **given: Any) -> in
     \b
     Examples:
       millrace explain mail.eml --ip 192.0.2.7 --from a@b.example --to ann@example.net
+      millrace explain mail.eml --revision 3f9c2a1 --now 2026-11-24T03:00:00Z
       millrace explain --batch cases.jsonl --json --jobs 4 > results.jsonl
+
+    The files as they are decide, or a --revision of `millrace policy log` (the first letters
+    will do), or `now`, what is in force; lists are those of today.
 
     Nothing is delivered, archived or remembered.  With --dns and --now the same mail gets
     the same answer again, and nothing leaves this machine.  A deferral does not end the
     walk, since the mail would come again: what awaits it then is shown, too.
     """
-    settings = read(config, overrides)
+    settings = _settings(read(config, overrides), given["revision"])
     wanted = _Wanted(settings, _pipeline(settings, given["pipeline"]), given["policy"])
     if given["batch"] is not None:
         return _batch(wanted, given["batch"], given["jobs"], given["dns"])
@@ -78,6 +83,14 @@ def explain(config: Path | None, overrides: tuple[str, ...], **given: Any) -> in
     click.echo(json.dumps(data) if given["as_json"] else "\n".join(tree(data)))
     taken = data["action"] in ("pass", "tag", "quarantine")
     return 1 if given["exit_verdict"] and not taken else 0
+
+
+def _settings(settings: Settings, revision: str) -> Settings:
+    """Those by which the wanted revision is read; who takes the files hears of a rollback."""
+    if revision == "files" and (holding := history.holding(settings)):
+        words = f"a rollback to {holding} serves, not these files: --revision now explains by it"
+        click.echo(words, err=True)
+    return history.as_of(settings, revision)
 
 
 def _pipeline(settings: Settings, named: str) -> str:

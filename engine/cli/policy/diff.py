@@ -12,7 +12,6 @@ import click
 from millrace.engine import difference, history, plans
 from millrace.engine.cli.options import read, with_settings
 from millrace.engine.difference import Section
-from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.policy.difference import Change
 from millrace.engine.settings import Settings
 from millrace.engine.store.history import Snapshot
@@ -49,16 +48,10 @@ def diff(config: Path | None, overrides: tuple[str, ...], old: str, new: str, as
 
 
 def _snapshot(settings: Settings, word: str) -> Snapshot:
-    kept = history.history(settings)
     if word == "files":
         plans.lists(settings)
         return history.snapshot(settings, history.served(settings))
-    if word == "now":
-        word = history.in_force(settings)
-        if not word:
-            hint = f"A daemon that starts or reloads keeps its revision in {kept.folder}."
-            raise Misconfigured(Fault("nothing is kept of what is in force", hint))
-    return kept.snapshot(kept.find(word))
+    return history.history(settings).snapshot(history.accepted(settings, word))
 
 
 def _name(word: str, found: Snapshot) -> str:

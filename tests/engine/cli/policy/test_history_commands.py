@@ -1,12 +1,14 @@
 """`millrace policy log`, `diff` and `rollback`, as a postmaster calls them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from millrace.engine import history, reload
+from millrace.engine.cli.explain import explain
 from millrace.engine.cli.policy import policy
 from millrace.engine.cli.policy import rollback as command
 from millrace.engine.errors import Misconfigured, Unavailable
@@ -116,3 +118,41 @@ def test_rollback_beyond_what_is_kept_is_told(settings, monkeypatch):
     found = call("rollback")
     assert isinstance(found.exception, Misconfigured)
     assert "nothing is kept from before what serves" in str(found.exception)
+
+
+def explained(*arguments: str) -> Result:
+    Path("mail.eml").write_bytes(b"From: a@b.example\r\n\r\nhello\r\n")
+    case = {"mail": "mail.eml", "scanner": "Eicar", "dns": {}}
+    Path("cases.jsonl").write_text(json.dumps(case))
+    given = ["--batch", "cases.jsonl", "--jobs", "1", *arguments]
+    return CliRunner().invoke(explain, given, standalone_mode=False)
+
+
+def action(found: Result) -> str:
+    return str(json.loads(found.output.splitlines()[-1])["action"])
+
+
+def test_mail_is_explained_by_the_revision_that_is_asked_for(settings):
+    _, old = (entry.revision for entry in history.history(settings).log())
+    Path("policies/law.toml").write_text(LAW.format("defer"))
+    words = (), ("--revision", "now"), ("--revision", old[:6])
+    assert [action(explained(*each)) for each in words] == ["defer", "quarantine", "reject"]
+
+
+def test_explanation_by_files_tells_of_a_rollback_that_serves(settings, monkeypatch):
+    daemon(monkeypatch)
+    old = history.before(settings)
+    call("rollback")
+    found = explained()
+    assert f"a rollback to {old} serves, not these files" in found.output
+    assert (action(found), action(explained("--revision", "now"))) == ("quarantine", "reject")
+    Path("policies/law.toml").write_text(LAW.format("defer"))
+    assert "rollback" not in explained().output
+
+
+def test_revision_whose_files_are_gone_does_not_give_way_to_those_of_now(settings):
+    old = history.before(settings)
+    shutil.rmtree(history.history(settings).place(old))
+    found = explained("--revision", old)
+    assert isinstance(found.exception, Misconfigured)
+    assert f"revision {old} is not kept" in str(found.exception)
