@@ -198,10 +198,11 @@ class Listener:
 
     async def _connection(self, stream: Stream) -> None:
         ip = stream.peer.ip
+        column = self._seat.client(self._place.door, ip) if ip else None
         self._addresses[ip] += 1
-        self._count(ip, 1)
+        self._count(column, 1)
         try:
-            if self._too_many(ip):
+            if self._too_many(ip, column):
                 self.refused += 1
                 stream.write(self._full)
             else:
@@ -209,23 +210,22 @@ class Listener:
             await stream.close()
         finally:
             stream.abort()
-            self._count(ip, -1)
+            self._count(column, -1)
             self._addresses[ip] -= 1
             if not self._addresses[ip]:
                 del self._addresses[ip]
 
-    def _count(self, ip: str, amount: int) -> None:
+    def _count(self, column: int | None, amount: int) -> None:
         self._seat.add(self._door, amount)
-        if ip:
-            self._seat.add(self._seat.client(self._place.door, ip), amount)
+        if column is not None:
+            self._seat.add(column, amount)
 
-    def _too_many(self, ip: str) -> bool:
+    def _too_many(self, ip: str, column: int | None) -> bool:
         if self._seat.total(self._door) > self.bounds.connections:
             return True
-        if not ip:  # all peers of a Unix socket have the address ""
+        if column is None:  # all peers of a Unix socket have the address ""
             return False
-        elsewhere = self._seat.others(self._seat.client(self._place.door, ip))
-        return self._addresses[ip] + elsewhere > self.bounds.per_address
+        return self._addresses[ip] + self._seat.others(column) > self.bounds.per_address
 
 
 @dataclass(frozen=True, slots=True)
