@@ -5,6 +5,9 @@ never waits for a lock and a burst costs one commit.  A transaction takes the wr
 first (BEGIN IMMEDIATE), so that what it reads is what it changes.  Rows carry their end of
 life; a sweep of some rows with each transaction keeps the file bounded.
 
+A row that cannot be read, since somebody else wrote it or the disk forgot it, counts as none
+and is written anew.
+
 Fails: `Unavailable` when the file cannot be opened, locked or written.
 """
 
@@ -22,7 +25,7 @@ import msgspec
 from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.lane import Lane
-from millrace.engine.operations.operation import Operation, Row
+from millrace.engine.operations.operation import Operation, Outcome, Row
 
 T = TypeVar("T")
 BATCH_MAX = 64
@@ -114,7 +117,7 @@ class EmbeddedState:
     def _step(self, database: sqlite3.Connection, operation: Operation[T], now: float) -> T:
         keys = [self._prefix + key for key in operation.keys]
         rows = [_row(database.execute(_FIND, (key, now)).fetchone()) for key in keys]
-        outcome = operation.step(rows, now)
+        outcome = _outcome(operation, rows, now)
         for key, kept in zip(keys, outcome.keep, strict=False):
             if kept is not None:
                 database.execute(_KEEP, (key, _written(kept.row), now + kept.seconds))
@@ -126,5 +129,15 @@ class EmbeddedState:
             database.close()
 
 
-def _row(found: tuple[bytes] | None) -> Row | None:
-    return _read(found[0]) if found else None
+def _row(found: tuple[Any] | None) -> Row | None:
+    try:
+        return _read(found[0]) if found else None
+    except (msgspec.DecodeError, TypeError):  # not JSON, not a table of numbers, not even octets
+        return None
+
+
+def _outcome(operation: Operation[T], rows: Sequence[Row | None], now: float) -> Outcome[T]:
+    try:
+        return operation.step(rows, now)
+    except LookupError:  # a row of another shape
+        return operation.step([None] * len(rows), now)
