@@ -5,6 +5,7 @@ never waits for a lock and a burst costs one commit.  A transaction takes the wr
 first (BEGIN IMMEDIATE), so that what it reads is what it changes.  Rows carry their end of
 life; a sweep of some rows with each transaction keeps the file bounded.
 
+A file that was taken away or replaced is let go of, and the one of that name is used or made.
 A row that cannot be read, since somebody else wrote it or the disk forgot it, counts as none
 and is written anew.
 
@@ -61,16 +62,17 @@ class EmbeddedState:
         self._prefix = f"{scope}:"
         self._what = f"state file {path}"
         self._database: sqlite3.Connection | None = None
+        self._inode = (0, 0)  # of the open file
         self._lane: Lane[Operation[Any], Any] = Lane(
             self._what, self._commit, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._connect().close()
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         return wal.opened(self._path, _SCHEMA, patience=0.0)
 
     async def ask(self, operation: Operation[T]) -> T:
@@ -98,11 +100,19 @@ class EmbeddedState:
     def _commit(self, batch: list[Operation[Any]]) -> Sequence[Any]:
         """In the lane's thread: one transaction for all that waited."""
         try:
-            self._database = self._database or self._connect()
-            return self._transaction(self._database, batch)
-        except sqlite3.Error as error:
+            return self._transaction(self._current(), batch)
+        except (sqlite3.Error, OSError) as error:
             self._drop()
             return [Unavailable(self._what, str(error))] * len(batch)
+
+    def _current(self) -> sqlite3.Connection:
+        """Of the file that has the name now: no other process will ever see one that lost it."""
+        if self._database is not None and self._inode == _inode(self._path):
+            return self._database
+        self._drop()
+        self._database = self._connect()
+        self._inode = _inode(self._path)
+        return self._database
 
     def _transaction(
         self, database: sqlite3.Connection, batch: list[Operation[Any]]
@@ -124,9 +134,17 @@ class EmbeddedState:
         return outcome.answer
 
     def _drop(self) -> None:
-        database, self._database = self._database, None
+        database, self._database, self._inode = self._database, None, (0, 0)
         if database is not None:
             database.close()
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 def _row(found: tuple[Any] | None) -> Row | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -35,6 +36,22 @@ def test_a_row_that_cannot_be_read_counts_as_none(tmp_path: Path, row: object) -
         return [allowance.left for allowance in found]
 
     assert asyncio.run(go()) == [9, 8, 9]
+
+
+def test_a_state_file_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
+    one = Count("k", 3600)
+
+    async def go() -> list[float]:
+        mine, others = EmbeddedState(tmp_path / "state.db"), EmbeddedState(tmp_path / "state.db")
+        found = [await mine.ask(one), await others.ask(one)]
+        await asyncio.to_thread(shutil.rmtree, tmp_path)
+        found += [await mine.ask(one), await others.ask(one)]
+        await mine.ping()
+        await mine.close()
+        await others.close()
+        return found
+
+    assert asyncio.run(go()) == [1, 2, 1, 2]
 
 
 class Says:
