@@ -78,7 +78,7 @@ def test_a_list_that_lists_everybody_is_unavailable(ip: str) -> None:
         async def ask(self, name: str, kind: RecordType) -> Answer:
             return Answer("found", ("127.0.0.2",), 300)
 
-    with pytest.raises(Unavailable, match="it lists everybody, (127.0.0.1|::ffff:127.0.0.1) too"):
+    with pytest.raises(Unavailable, match=r"it lists everybody, (127.0.0.1|::ffff:127.0.0.1) too"):
         asyncio.run(AskList("list.example").run(Peer(ip), Wild()))
 
 
