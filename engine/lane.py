@@ -3,7 +3,8 @@
 For work that must not block the loop and is cheaper together: a database transaction, a
 group commit.  What waits while the thread is busy becomes its next batch.
 
-Fails: `ask` raises `Unavailable` when too much waits, or what the work says of its job.
+Fails: `ask` raises `Unavailable` when too much waits, or what the work says of its job.  Work
+that raises fails its own batch alone: a new thread takes what comes after it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Lane(Generic[Job, Answer]):
 
     async def ask(self, job: Job) -> Answer:
         """Wait for the batch that this job becomes a part of."""
-        self._start()
+        self._start_once()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()
         try:
@@ -61,14 +62,17 @@ class Lane(Generic[Job, Answer]):
 
     def tell(self, job: Job) -> None:
         """Have it done with the next batch; lost when too much waits, or when it fails."""
-        self._start()
+        self._start_once()
         with contextlib.suppress(queue.Full):
             self._asked.put_nowait(_Asked(job, None, asyncio.get_running_loop()))
 
-    def _start(self) -> None:
+    def _start_once(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._what, daemon=True)
-            self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=self._what, daemon=True)
+        self._thread.start()
 
     async def close(self) -> None:
         """Do what is waiting, then end the thread."""
@@ -81,8 +85,18 @@ class Lane(Generic[Job, Answer]):
 
     def _run(self) -> None:
         while (batch := self._batch()) is not None:
-            jobs: list[Job] = [asked.job for asked in batch]  # type: ignore[misc]
-            _tell(batch, self._work(jobs))
+            self._take(batch)
+
+    def _take(self, batch: list[_Asked]) -> None:
+        jobs: list[Job] = [asked.job for asked in batch]  # type: ignore[misc]
+        answers: Sequence[Answer | Unavailable] | None = None
+        try:
+            answers = self._work(jobs)
+        finally:
+            if answers is None:  # this thread ends by what was raised, and must not be the last
+                answers = [Unavailable(self._what, "an error of ours, told in the log")] * len(jobs)
+                self._start()
+            _tell(batch, answers)
 
     def _batch(self) -> list[_Asked] | None:
         first = self._asked.get()

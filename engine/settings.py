@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from millrace.engine import bounds
 from millrace.engine.document import Document, Path_, meant, nearest
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.lists.settings import Lists as Lists
@@ -313,7 +314,8 @@ class _Loader:
         self, found: dict[str, tuple[Any, str]], name: str, option: Option, text: str, origin: str
     ) -> None:
         try:
-            found[name] = (converted(_from_text(text, option.type), option.type), origin)
+            value = converted(_from_text(text, option.type), option.type)
+            found[name] = (_fitting(name, value), origin)
         except Unfit as unfit:
             self.faults.append(Fault(f"{origin}: {name} {unfit}"))
 
@@ -343,7 +345,7 @@ class _Loader:
                 continue
             try:
                 place = self.document.place(path)
-                yield name, (converted(value, option.type), str(place))
+                yield name, (_fitting(name, converted(value, option.type)), str(place))
             except Unfit as unfit:
                 self._fault(path, f"{name}: {unfit}")
 
@@ -367,6 +369,12 @@ class _Loader:
 
     def _fault(self, path: Path_, sentence: str, hint: str = "") -> None:
         self.faults.append(self.document.fault(path, sentence, hint))
+
+
+def _fitting(name: str, value: object) -> object:
+    if words := bounds.trouble(name, value):
+        raise Unfit(words)
+    return value
 
 
 def _variable(name: str) -> str:

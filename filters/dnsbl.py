@@ -3,7 +3,8 @@
 RFC 5782.  One filter is one list: give it a name, and policies may ask `zen.listed` or
 `'pbl' in zen.meanings`, weigh it, and give each list its own `timeout` and `on_error`.
 
-Fails: Unavailable when the list does not answer, or answers that it does not serve us.
+Fails: Unavailable when the list does not answer, answers that it does not serve us, or
+lists everybody: whoever is listed is held against 127.0.0.1, which no list may hold.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from millrace.engine.ports import Answer, Dns
 
 CODES = ipaddress.ip_network("127.0.0.0/8")  # RFC 5782 §2.3; all else is a parked or stolen domain
 REFUSALS = ipaddress.ip_network("127.255.255.0/24")  # large lists' word for "not to you"
+NOBODY = {4: "127.0.0.1", 6: "::ffff:127.0.0.1"}  # RFC 5782 §5: never listed
 REASON_MAX = 200
+# no peer has one of these but in a drill, which should find what it would find in earnest
+DOCUMENTATION = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Listed(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AskList:
-    """Ask one list; addresses that nobody routes are not asked about."""
+    """Ask one list; addresses of private networks are not asked about."""
 
     zone: Annotated[str, "the list's domain"]
     codes: Annotated[
@@ -54,28 +63,46 @@ class AskList:
             _meaning(entry)  # ValueError is told at load
 
     async def run(self, peer: Peer, dns: Dns) -> Listed:
-        if not peer.ip or not ipaddress.ip_address(peer.ip).is_global:
+        if not peer.ip or not _public(peer.ip):
             return Listed(False)
-        name = f"{_reversed(peer.ip)}.{ascii_domain(self.zone)}"
+        name = self._name(peer.ip)
         found = self._codes(await dns.ask(name, "A"))
         known = [_meaning(entry) for entry in self.codes]
         meanings = [word for network, word in known if any(code in network for code in found)]
         listed = bool(meanings if self.only_known else found)
+        if listed:
+            await self._doubt(peer.ip, dns)
         reason = await self._reason(name, dns) if listed and self.text else ""
         return Listed(listed, tuple(map(str, found)), tuple(dict.fromkeys(meanings)), reason)
+
+    def _name(self, ip: str) -> str:
+        return f"{_reversed(ip)}.{ascii_domain(self.zone)}"
+
+    async def _doubt(self, ip: str, dns: Dns) -> None:
+        """A list that was given up may answer for every name; the cache answers this mostly."""
+        nobody = NOBODY[ipaddress.ip_address(ip).version]
+        answer = await dns.ask(self._name(nobody), "A")
+        if not answer.failed and self._codes(answer):
+            raise Unavailable(f"list {self.zone}", f"it lists everybody, {nobody} too")
 
     def _codes(self, answer: Answer) -> list[ipaddress.IPv4Address]:
         if answer.failed:
             raise Unavailable(f"list {self.zone}", f"the DNS says {answer.status}")
         found = [ipaddress.IPv4Address(str(record)) for record in answer.records[:20]]
-        if any(code in REFUSALS for code in found):
-            raise Unavailable(f"list {self.zone}", f"it does not serve us ({found[0]})")
+        for code in found:
+            if code in REFUSALS:
+                raise Unavailable(f"list {self.zone}", f"it does not serve us ({code})")
         return [code for code in found if code in CODES]
 
     async def _reason(self, name: str, dns: Dns) -> str:
         texts = (await dns.ask(name, "TXT")).texts
         said = texts[0].decode("utf-8", "replace")[:REASON_MAX] if texts else ""
         return "".join(ch if ch.isprintable() else "?" for ch in said)
+
+
+def _public(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    return address.is_global or any(address in network for network in DOCUMENTATION)
 
 
 def _reversed(ip: str) -> str:

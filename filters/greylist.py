@@ -52,6 +52,8 @@ class CheckGreylist:
     def __post_init__(self) -> None:
         if self.window <= self.wait:
             raise ValueError("window must be longer than wait, or nobody can ever pass")
+        if self.lifetime <= 0 or self.allow_after < 0:
+            raise ValueError("lifetime must be above 0, and allow_after not below it")
 
     async def run(self, peer: Peer, sender: Sender, recipient: Recipient, state: State) -> Greylist:
         network = peer.network

@@ -13,7 +13,7 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 LINES_MAX, FUNCTION_MAX, NESTING_MAX, FILTER_MAX = 400, 50, 3, 150
 VAGUE = {"utils", "util", "helpers", "common", "misc", "base", "manager", "types", "constants"}
 VERBS = ("get_", "do_", "handle_", "process_")
-THEIRS = {"get_command", "get_buffer"}  # words of click and asyncio
+THEIRS = {"get_command", "get_buffer", "get_credentials"}  # words of click, asyncio and redis
 WALLS = {
     "engine/pipeline/run.py",  # one filter's run, sync and async
     "engine/reload.py",  # one reload

@@ -66,7 +66,10 @@ def bind(
     endpoint: Endpoint, *, mode: int | None = None, group: str = "", reuse_port: bool = False
 ) -> socket.socket:
     """A listening, non-blocking socket; `mode` (as 0o660) and `group` are for "unix"."""
-    sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor is left, or the host has no IPv6
+        raise Misconfigured(Fault(f"cannot listen on {endpoint}: {error.strerror}")) from error
     try:
         if endpoint.kind == "unix":
             _bind_unix(sock, endpoint.path, mode, group)

@@ -1,7 +1,8 @@
 """A token bucket: so many at once (`burst`), and `rate` more each second.
 
 What costs more than the burst passes on a full bucket and leaves it in debt, so that one
-large mail is late and not impossible.
+large mail is late and not impossible.  A clock that was set back gives no tokens; they are
+counted on from its new time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ local tokens, at = row(1, 'tokens', 'at')
 if not tokens then tokens, at = burst, now end
 tokens = math.min(burst, tokens + math.max(0, now - at) * rate)
 local needed = math.min(cost, burst)
-if tokens + 1e-9 < needed then return {0, text(tokens), text((needed - tokens) / rate)} end
+if tokens + 1e-9 < needed then
+  if at > now then keep(1, (burst - tokens) / rate + 1, 'tokens', text(tokens), 'at', text(now)) end
+  return {0, text(tokens), text((needed - tokens) / rate)}
+end
 tokens = tokens - cost
 keep(1, (burst - tokens) / rate + 1, 'tokens', text(tokens), 'at', text(now))
 return {1, text(tokens), '0'}
@@ -48,10 +52,13 @@ return {1, text(tokens), '0'}
         gained = max(0.0, now - row["at"]) * self.rate
         tokens, needed = min(self.burst, row["tokens"] + gained), min(self.cost, self.burst)
         if tokens + 1e-9 < needed:  # what floats lose is nobody's fault
-            return Outcome(Allowance(False, tokens, (needed - tokens) / self.rate))
+            refused = Allowance(False, tokens, (needed - tokens) / self.rate)
+            return Outcome(refused, (self._kept(tokens, now) if row["at"] > now else None,))
         tokens -= self.cost
-        kept = Kept({"tokens": tokens, "at": now}, (self.burst - tokens) / self.rate + 1)
-        return Outcome(Allowance(True, tokens), (kept,))
+        return Outcome(Allowance(True, tokens), (self._kept(tokens, now),))
+
+    def _kept(self, tokens: float, now: float) -> Kept:
+        return Kept({"tokens": tokens, "at": now}, (self.burst - tokens) / self.rate + 1)
 
     def answer(self, reply: Sequence[Any]) -> Allowance:
         return allowance(reply)

@@ -68,6 +68,7 @@ if allow > 0 and passes >= allow then
 end
 local first, passed, times = row(1, 'first', 'passed', 'passes')
 if not first and recalled == 'triplet' then first, passed, times = now, 1, 0 end
+if first and passed == 0 and first > now then first = nil end
 if (first or now) < young_until then wait = math.min(wait, young_wait) end
 if not first then
   keep(1, window, 'first', text(now), 'passed', 0, 'passes', 0)
@@ -100,7 +101,7 @@ return {passed == 0 and 'passed' or 'known', text(first), '0', times + 1}
             return Outcome(Visit("client-known", now, 0.0, passes), (None, once_more))
         if triplet is None and self.recalled == "triplet":
             triplet = {"first": now, "passed": 1, "passes": 0}
-        if triplet is None:
+        if triplet is None or (triplet["passed"] == 0 and triplet["first"] > now):
             kept = Kept({"first": now, "passed": 0, "passes": 0}, terms.window)
             return Outcome(Visit("new", now, terms.wait_since(now)), (kept, None))
         first, passed = triplet["first"], triplet["passed"] == 1

@@ -2,7 +2,8 @@
 
 Two fixed windows are kept.  The one before counts by the part of it that still lies within
 the sliding one, as if its visits had come evenly: two numbers for each key, not one for
-each visit, and off by less than the unevenness of one window.
+each visit, and off by less than the unevenness of one window.  When the clock was set back,
+what was counted belongs to the window of its new time.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ if late > room + 1e-9 then
   local wait
   if room >= 0 then wait = (1 - room / before - part) * seconds
   else wait = (1 - part + math.max(0, 1 - (room + count) / count)) * seconds end
+  if start and start > at then
+    keep(1, (2 - part) * seconds + 1, 'start', at, 'count', text(count), 'before', text(before))
+  end
   return {0, text(limit - count - late), text(wait)}
 end
 count = count + cost
@@ -60,12 +64,19 @@ return {1, text(limit - count - late), '0'}
         room = self.limit - min(self.cost, self.limit) - count
         late = before * (1 - part)
         if late > room + 1e-9:
-            wait = self._wait(room, count, before, part)
-            return Outcome(Allowance(False, self.limit - count - late, wait))
+            refused = Allowance(
+                False, self.limit - count - late, self._wait(room, count, before, part)
+            )
+            ahead = rows[0] is not None and rows[0]["start"] > at
+            return Outcome(refused, (self._kept(count, before, now) if ahead else None,))
         count += self.cost
-        row = {"start": float(at), "count": count, "before": before}
-        kept = Kept(row, (2 - part) * self.seconds + 1)
+        kept = self._kept(count, before, now)
         return Outcome(Allowance(True, self.limit - count - late), (kept,))
+
+    def _kept(self, count: float, before: float, now: float) -> Kept:
+        at = math.floor(now / self.seconds)
+        row = {"start": float(at), "count": count, "before": before}
+        return Kept(row, (2 + at) * self.seconds - now + 1)
 
     def _wait(self, room: float, count: float, before: float, part: float) -> float:
         """Until enough has slid out: of the window before, or of this one in the next."""

@@ -1,7 +1,8 @@
 """A way to Redis, by the settings: to one server, by Sentinels, or to a cluster.
 
 The library asks nothing twice: its patience would turn an outage into a queue, and the
-next mail is the next try.  Passwords come from a file, or stand in the URL.
+next mail is the next try.  Passwords come from a file, read anew for each connection so that
+they may change, or stand in the URL.
 
 Fails: `Misconfigured` for what can never work; nothing is connected here.
 """
@@ -19,7 +20,8 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, RedisError
 
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.state.exchange import Clustered, Direct, Exchange
@@ -32,8 +34,8 @@ At = Callable[[Path], Path]
 
 def exchange(state: State, at: At) -> Exchange:
     """The way to what these settings name; `at` makes a path of theirs one of the process."""
-    options = _options(state, at)
     address = _address(state)
+    options = _options(state, at) | _credentials(state, at, address)
     try:
         if state.sentinels:
             return Direct(_master(state, address, options).connection_pool)
@@ -70,19 +72,40 @@ def _options(state: State, at: At) -> dict[str, Any]:
         "decode_responses": True,
         "max_connections": state.connections,
     }
-    if state.user:
-        options["username"] = state.user
-    if state.password_file is not None:
-        options["password"] = _password(at(state.password_file))
     return options | _tls(state, at)
 
 
-def _password(path: Path) -> str:
+def _credentials(state: State, at: At, address: dict[str, Any]) -> dict[str, Any]:
+    """Who we are; a password in a file goes before one in the URL."""
+    if state.password_file is None:
+        return {"username": state.user} if state.user else {}
+    path = at(state.password_file)
     try:
-        return path.read_text("utf-8").strip()
+        _password(path)
     except (OSError, UnicodeDecodeError) as error:
         hint = "It holds the password and nothing else, readable by the daemon's user alone."
         raise Misconfigured(Fault(f"state.password_file {path}: {error}", hint)) from None
+    in_url = address.pop("username", "")
+    address.pop("password", None)
+    return {"credential_provider": _FromFile(path, state.user or in_url)}
+
+
+class _FromFile(CredentialProvider):
+    """The password that the file holds when a connection begins."""
+
+    def __init__(self, path: Path, user: str) -> None:
+        self.path, self.user = path, user
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = _password(self.path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise AuthenticationError(f"the password's file {self.path}: {error}") from None
+        return (self.user, password) if self.user else (password,)
+
+
+def _password(path: Path) -> str:
+    return path.read_text("utf-8").strip()
 
 
 def _tls(state: State, at: At) -> dict[str, Any]:
@@ -122,6 +145,8 @@ def _master(state: State, address: dict[str, Any], options: dict[str, Any]) -> R
         address.pop(key, None)
     # a Sentinel has no databases, and its user is often another one
     asking = {k: v for k, v in options.items() if k not in ("username", "max_connections")}
+    if known := options.get("credential_provider"):
+        asking["credential_provider"] = _FromFile(known.path, "")
     found = Sentinel(  # type: ignore[no-untyped-call]
         [_host_port(each) for each in state.sentinels],
         sentinel_kwargs=asking | ({"ssl": True} if encrypted else {}),

@@ -5,6 +5,10 @@ never waits for a lock and a burst costs one commit.  A transaction takes the wr
 first (BEGIN IMMEDIATE), so that what it reads is what it changes.  Rows carry their end of
 life; a sweep of some rows with each transaction keeps the file bounded.
 
+A file that was taken away or replaced is let go of, and the one of that name is used or made.
+A row that cannot be read, since somebody else wrote it or the disk forgot it, counts as none
+and is written anew.
+
 Fails: `Unavailable` when the file cannot be opened, locked or written.
 """
 
@@ -22,7 +26,7 @@ import msgspec
 from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.lane import Lane
-from millrace.engine.operations.operation import Operation, Row
+from millrace.engine.operations.operation import Operation, Outcome, Row
 
 T = TypeVar("T")
 BATCH_MAX = 64
@@ -58,16 +62,17 @@ class EmbeddedState:
         self._prefix = f"{scope}:"
         self._what = f"state file {path}"
         self._database: sqlite3.Connection | None = None
+        self._inode = (0, 0)  # of the open file
         self._lane: Lane[Operation[Any], Any] = Lane(
             self._what, self._commit, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._connect().close()
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         return wal.opened(self._path, _SCHEMA, patience=0.0)
 
     async def ask(self, operation: Operation[T]) -> T:
@@ -95,11 +100,19 @@ class EmbeddedState:
     def _commit(self, batch: list[Operation[Any]]) -> Sequence[Any]:
         """In the lane's thread: one transaction for all that waited."""
         try:
-            self._database = self._database or self._connect()
-            return self._transaction(self._database, batch)
-        except sqlite3.Error as error:
+            return self._transaction(self._current(), batch)
+        except (sqlite3.Error, OSError) as error:
             self._drop()
             return [Unavailable(self._what, str(error))] * len(batch)
+
+    def _current(self) -> sqlite3.Connection:
+        """Of the file that has the name now: no other process will ever see one that lost it."""
+        if self._database is not None and self._inode == _inode(self._path):
+            return self._database
+        self._drop()
+        self._database = self._connect()
+        self._inode = _inode(self._path)
+        return self._database
 
     def _transaction(
         self, database: sqlite3.Connection, batch: list[Operation[Any]]
@@ -114,17 +127,35 @@ class EmbeddedState:
     def _step(self, database: sqlite3.Connection, operation: Operation[T], now: float) -> T:
         keys = [self._prefix + key for key in operation.keys]
         rows = [_row(database.execute(_FIND, (key, now)).fetchone()) for key in keys]
-        outcome = operation.step(rows, now)
+        outcome = _outcome(operation, rows, now)
         for key, kept in zip(keys, outcome.keep, strict=False):
             if kept is not None:
                 database.execute(_KEEP, (key, _written(kept.row), now + kept.seconds))
         return outcome.answer
 
     def _drop(self) -> None:
-        database, self._database = self._database, None
+        database, self._database, self._inode = self._database, None, (0, 0)
         if database is not None:
             database.close()
 
 
-def _row(found: tuple[bytes] | None) -> Row | None:
-    return _read(found[0]) if found else None
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _row(found: tuple[Any] | None) -> Row | None:
+    try:
+        return _read(found[0]) if found else None
+    except (msgspec.DecodeError, TypeError):  # not JSON, not a table of numbers, not even octets
+        return None
+
+
+def _outcome(operation: Operation[T], rows: Sequence[Row | None], now: float) -> Outcome[T]:
+    try:
+        return operation.step(rows, now)
+    except LookupError:  # a row of another shape
+        return operation.step([None] * len(rows), now)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from redis.asyncio import ConnectionPool
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as Cut
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 
 Command = tuple[Any, ...]
 
@@ -62,6 +62,8 @@ class Direct:
             return await self._asked(connection, commands)
         except RuntimeError as error:  # so uvloop calls a socket that was closed meanwhile
             raise Cut(str(error)) from None
+        except UnicodeError as error:
+            raise InvalidResponse(f"no text: {error}") from None
 
     async def _asked(self, connection: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
         replies: list[Any] = []

@@ -9,7 +9,7 @@ Time is the server's own (TIME), so hosts whose clocks differ agree.  What is as
 connection that turns out to be closed is asked once more, over a new one: it may be counted
 twice then, but a restart of the server fails no mail.  After a time-out nothing is repeated.
 
-Fails: `Unavailable` when the server is away, slow, full or refuses.
+Fails: `Unavailable` when the server is away, slow, full, refuses, or answers nonsense.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ PREFIX = "millrace:2:"
 CONNECTIONS = 8
 BATCH_MAX = 128  # operations of one round trip
 WAITING_MAX = 10_000
+PATIENCE = 2  # time-outs for all of a round trip: one to connect, one for the answer
+_NAMELESS: dict[type[BaseException], str] = {TimeoutError: "gave no answer in time"}
 
 
 class _Asked(NamedTuple):
@@ -139,7 +141,8 @@ class RedisState:
 
     async def _round_trip(self, batch: list[_Asked]) -> None:
         try:
-            replies = await self._replies([asked.operation for asked in batch])
+            async with asyncio.timeout(PATIENCE * self._timeout):
+                replies = await self._replies([asked.operation for asked in batch])
         except (TimeoutError, RedisError, OSError) as error:
             for asked in batch:
                 self._fail(asked, _words(error))
@@ -151,10 +154,17 @@ class RedisState:
                 self._fail(asked, "the round trip ended by an error of ours")
 
     def _answer(self, asked: _Asked, reply: Any) -> None:  # noqa: ANN401 - whatever was replied
+        if asked.answer is None or asked.answer.done():
+            return
         if isinstance(reply, Exception):
             self._fail(asked, _words(reply))
-        elif asked.answer is not None and not asked.answer.done():
-            asked.answer.set_result(asked.operation.answer(reply))
+            return
+        try:
+            answer = asked.operation.answer(reply)
+        except (TypeError, ValueError, LookupError):
+            self._fail(asked, f"an answer that no script of ours gives: {reply!r:.80}")
+        else:
+            asked.answer.set_result(answer)
 
     async def _replies(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """The replies; a script that the server does not know goes again, with its text."""
@@ -182,4 +192,4 @@ class RedisState:
 
 
 def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return str(error) or _NAMELESS.get(type(error)) or type(error).__name__

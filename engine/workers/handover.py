@@ -5,7 +5,9 @@
     inherited    the new one takes over sockets, children and counters, then replaces each
                  child: the new one first, and the old one leaves when it is ready
 
-What goes over stands in a file in memory, whose descriptor the environment names.
+What goes over stands in a file in memory, whose descriptor the environment names.  Until the
+new version listens to them, a reload or restart that is asked for by signal is not heard: by
+default either signal would end the process, and the new version reads all anew.
 
 Fails: OSError when the new version cannot be executed; then everything stays as it was.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +32,7 @@ from millrace.engine.workers.sockets import Key
 VARIABLE = "_MILLRACE_HANDOVER"
 REHEARSE = "--rehearse"
 REHEARSAL_S = 60.0
+DEAF_TO = (signal.SIGHUP, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Rehearsal:
 def bequeath(estate: Estate, what: list[str]) -> NoReturn:
     """Go on as the new version; returns only by OSError."""
     memory = os.memfd_create("millrace-handover", 0)
+    heard = {each: signal.signal(each, signal.SIG_IGN) for each in DEAF_TO}
     try:
         os.write(memory, json.dumps(_as_json(estate)).encode())
         _let_through(estate, inheritable=True)
@@ -93,6 +98,8 @@ def bequeath(estate: Estate, what: list[str]) -> NoReturn:
         sys.stderr.flush()
         os.execv(what[0], what)
     finally:
+        for each, handler in heard.items():
+            signal.signal(each, handler)
         os.environ.pop(VARIABLE, None)
         _let_through(estate, inheritable=False)
         os.close(memory)

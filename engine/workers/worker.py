@@ -9,6 +9,7 @@ Fails: a start that cannot succeed ends the process with the status of the comma
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -34,6 +35,7 @@ class Worker:
     def __init__(self, settings: Settings, plans: Mapping[str, Plan], stand: Stand) -> None:
         self.app = App(settings, stand)
         self._plans = plans
+        self._usage = Usage()
         self._leave = asyncio.Event()
         self._patience = 0.0
 
@@ -71,7 +73,7 @@ class Worker:
                 talk.tell("counted", lasting(families(self.app.metrics.registry)))
             beats += 1
             await asyncio.sleep(BEAT_S)
-            talk.tell("beat", self.app.report() | _usage())
+            talk.tell("beat", self.app.report() | self._usage.told())
 
     async def answer(self, what: str, data: Data) -> Data:
         """What the supervisor asks."""
@@ -106,11 +108,19 @@ def as_json(outcome: Reloaded) -> dict[str, Any]:
     }
 
 
-def _usage() -> dict[str, Any]:
-    """Octets of memory, CPU seconds, open descriptors."""
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "rss": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
-        "cpu": round(spent.ru_utime + spent.ru_stime, 3),
-        "descriptors": len(os.listdir("/proc/self/fd")),
-    }
+class Usage:
+    """What this process takes, as often as it can be found out."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {"rss": 0, "descriptors": 0}
+
+    def told(self) -> dict[str, Any]:
+        """Octets of memory, CPU seconds, open descriptors."""
+        # to look takes a descriptor, and a process without one to spare serves on
+        with contextlib.suppress(OSError):
+            self._last = {
+                "rss": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
+                "descriptors": len(os.listdir("/proc/self/fd")),
+            }
+        spent = resource.getrusage(resource.RUSAGE_SELF)
+        return self._last | {"cpu": round(spent.ru_utime + spent.ru_stime, 3)}

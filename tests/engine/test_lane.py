@@ -96,3 +96,26 @@ def test_closing_does_what_waits_first() -> None:
         return await asked
 
     assert asyncio.run(go()) == 4
+
+
+def test_work_that_raises_fails_its_batch_and_the_lane_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
+
+    def work(jobs: list[int]) -> list[int]:
+        if 0 in jobs:
+            raise KeyError("a bug")
+        return jobs
+
+    async def go() -> int:
+        made: Lane[int, int] = Lane("odd", work, batch_max=8, waiting_max=8)
+        with pytest.raises(Unavailable, match="odd: an error of ours"):
+            await asyncio.wait_for(made.ask(0), 5)
+        answer = await asyncio.wait_for(made.ask(1), 5)
+        await made.close()
+        return answer
+
+    assert asyncio.run(go()) == 1
+    assert told.wait(5)

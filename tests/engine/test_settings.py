@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from millrace.engine import bounds
 from millrace.engine.errors import Misconfigured
 from millrace.engine.settings import Settings, all_options, discover, load
 
@@ -81,6 +82,13 @@ def test_text_from_outside_is_read_as_the_setting_s_type(name, text, value):
         ("[dns]\ntimout = 1", "{}:2:1  unknown key 'timout' in [dns]"),
         ("dns = 5", "{}:1:1  'dns' is a table, written [dns]"),
         ("[dns]\ntimeout = 5", "{}:2:1  dns.timeout: wants a time"),
+        ("workers = 0", "{}:1:1  workers: wants 1 or more, not 0"),
+        ("workers = -1", "{}:1:1  workers: wants 1 or more, not -1"),
+        ("workers = 100000", "{}:1:1  workers: wants 1000 or less, not 100000"),
+        ("[limits]\nconnections = 0", "{}:2:1  limits.connections: wants 1 or more"),
+        ('[limits]\nhung = "1ms"', "{}:2:1  limits.hung: wants 2 s or more, not 0.001"),
+        ('[limits]\nidle = "0s"', "{}:2:1  limits.idle: wants 0.001 s or more, not 0"),
+        ("[state]\nconnections = 0", "{}:2:1  state.connections: wants 1 or more"),
         ('profile = "prod"', "{}:1:1  profile: can never be 'prod'"),
         ('[listener]\nkind = "milter"', "{}:1:1  'listener' is written [[listener]]"),
         ('listener = ["x"]', "{}:1:1  'listener' is written [[listener]]"),
@@ -115,6 +123,8 @@ def test_each_fault_of_a_file_has_its_place(tmp_path, text, fault):
             None,
             "environment MILLRACE_DNS_TIMEOUT: dns.timeout wants a time",
         ),
+        ({"MILLRACE_WORKERS": "0"}, None, "environment MILLRACE_WORKERS: workers wants 1 or more"),
+        (None, {"dns.tries": "0"}, "command line: dns.tries wants 1 or more, not 0"),
         (None, {"dns.tries": "many"}, "command line: dns.tries wants a whole number"),
     ],
 )
@@ -150,3 +160,13 @@ def test_named_file_comes_before_the_one_that_lies_about(tmp_path, monkeypatch):
 
 def test_every_setting_says_what_it_is():
     assert [name for name, option in all_options().items() if not option.help] == []
+
+
+def test_every_bound_is_one_of_a_setting_and_holds_for_its_default():
+    names = {**bounds._LEAST, **bounds._MOST}
+    assert set(names) <= set(all_options())
+    for name in names:
+        value = Settings()
+        for part in name.split("."):
+            value = getattr(value, part)
+        assert bounds.trouble(name, value) == ""

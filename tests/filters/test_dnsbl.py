@@ -10,10 +10,10 @@ from fakes import FakeDns, Walker, plan_of
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.mail.session import Peer
-from millrace.engine.ports import Answer
+from millrace.engine.ports import Answer, RecordType
 from millrace.filters.dnsbl import AskList, Listed
 
-PEER = "198.41.0.4"  # routed by everybody, unlike addresses for documentation
+PEER = "198.41.0.4"
 OURS = "4.0.41.198.list.example"
 
 
@@ -59,10 +59,32 @@ def test_a_list_that_does_not_serve_us_is_unavailable(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("ip", ["", "10.0.0.1", "127.0.0.1", "fe80::1", "192.168.1.1"])
-def test_addresses_that_nobody_routes_are_not_asked_about(ip: str) -> None:
+def test_addresses_of_private_networks_are_not_asked_about(ip: str) -> None:
     dns = FakeDns()
     assert asyncio.run(AskList("list.example").run(Peer(ip), dns)) == Listed(False)
     assert dns.asked == []
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.7", "203.0.113.9", "2001:db8::7"])
+def test_a_drill_with_an_address_for_documentation_asks_the_list(ip: str) -> None:
+    dns = FakeDns()
+    asyncio.run(AskList("list.example").run(Peer(ip), dns))
+    assert len(dns.asked) == 1
+
+
+@pytest.mark.parametrize("ip", [PEER, "2a00:1450:4001::1"])
+def test_a_list_that_lists_everybody_is_unavailable(ip: str) -> None:
+    class Wild(FakeDns):
+        async def ask(self, name: str, kind: RecordType) -> Answer:
+            return Answer("found", ("127.0.0.2",), 300)
+
+    with pytest.raises(Unavailable, match=r"it lists everybody, (127.0.0.1|::ffff:127.0.0.1) too"):
+        asyncio.run(AskList("list.example").run(Peer(ip), Wild()))
+
+
+def test_who_is_listed_is_listed_though_the_list_fails_at_the_second_question() -> None:
+    table = {(OURS, "A"): ["127.0.0.2"], ("1.0.0.127.list.example", "A"): Answer("timeout")}
+    assert asyncio.run(AskList("list.example").run(Peer(PEER), FakeDns(table))).listed
 
 
 def test_ipv6_is_asked_by_nibbles() -> None:

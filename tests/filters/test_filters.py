@@ -242,6 +242,13 @@ def test_greylist_window_must_be_longer_than_the_wait():
         spec.load(Document(text, "p.toml"), "p")
 
 
+@pytest.mark.parametrize("option", ['lifetime = "0s"', "allow_after = -1"])
+def test_greylist_refuses_a_lifetime_or_number_of_passes_that_lets_nobody_or_everybody_in(option):
+    text = f'[[filter]]\nuse = "greylist"\n{option}'
+    with pytest.raises(Misconfigured, match="lifetime must be above 0, and allow_after not below"):
+        spec.load(Document(text, "p.toml"), "p")
+
+
 # --- virus
 
 

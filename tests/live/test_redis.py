@@ -211,6 +211,30 @@ def test_a_wrong_password_and_an_unknown_authority_are_unavailable(
     assert "guessed" not in str(told.value)
 
 
+def test_a_password_that_changes_is_read_anew_and_needs_no_restart(
+    stack: ExitStack, tmp_path: Path
+) -> None:
+    server = RedisServer(tmp_path, "--requirepass", "one")
+    stack.enter_context(server)
+    password = tmp_path / "password"
+    password.write_text("one\n")
+    url = server.url.replace("//", "//default:of-old@")
+
+    async def go(state: State) -> None:
+        await state.ask(Count("k", 60))
+        server.says("-a", "one", "config", "set", "requirepass", "two")
+        server.says("-a", "two", "client", "kill", "type", "normal")
+        with pytest.raises(Unavailable, match="password"):
+            await state.ask(Count("k", 60))
+        password.unlink()
+        with pytest.raises(Unavailable, match="password's file"):
+            await state.ask(Count("k", 60))
+        password.write_text("two\n")
+        assert await state.ask(Count("k", 60)) == 2
+
+    with_state(Settings(url=url, password_file=password), go)
+
+
 def test_settings_that_do_not_fit_are_refused_with_a_hint(tmp_path: Path) -> None:
     for settings, words in (
         (Settings(url="redis://x/0", sentinels=("a:1",)), "no state.master"),

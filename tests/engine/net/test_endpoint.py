@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import socket
@@ -83,3 +84,12 @@ def test_file_that_is_no_socket_is_left_alone(tmp_path):
     with pytest.raises(Misconfigured, match="no socket"):
         bind(Endpoint("unix", path=str(path)))
     assert path.read_text() == "precious"
+
+
+def test_a_host_without_a_descriptor_to_spare_is_told_as_the_operators_fault(monkeypatch):
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    with pytest.raises(Misconfigured, match=r"cannot listen on .*: Too many open files"):
+        bind(Endpoint("inet", "127.0.0.1", 0))

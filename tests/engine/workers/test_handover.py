@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from millrace.engine.workers.handover import Estate, Rehearsal, Ward
 from millrace.engine.workers.notify import Notify
 
 HEIR = """
-import os, sys
+import os, signal, sys
 from millrace.engine.workers import handover
 estate = handover.inherited(os.environ)
 ward, = estate.wards
@@ -25,6 +26,7 @@ ward, = estate.wards
 print(ward.pid, ward.slot, ward.leaving, ward.halves, ward.counted, key, estate.restarts)
 print(socks[0].getsockname()[1], socks[0].getblocking(), ward.sock.recv(9))
 print(handover.VARIABLE in os.environ, os.get_inheritable(socks[0].fileno()))
+print(*[signal.getsignal(each) is signal.SIG_IGN for each in (signal.SIGHUP, signal.SIGUSR2)])
 """
 
 
@@ -49,18 +51,21 @@ def test_successor_finds_children_doors_and_counters(tmp_path: Path):
         "77 1 True (b'{', b'\\xff') [['mails', '', 'counter', []]] ('inet:0@127.0.0.1', 0) 3",
         f"{door.getsockname()[1]} False b'a message'",
         "False False",
+        "True True",
     ]
     for sock in (door, ours, theirs):
         sock.close()
 
 
 def test_version_that_cannot_be_executed_leaves_everything_as_it_was():
+    before = signal.getsignal(signal.SIGHUP)
     with socket.create_server(("127.0.0.1", 0)) as door:
         estate = Estate([], {("x", 0): [door]}, [], 0)
         with pytest.raises(OSError, match="No such file"):
             handover.bequeath(estate, ["/nowhere/python"])
         assert not os.get_inheritable(door.fileno())
         assert handover.VARIABLE not in os.environ
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 def rehearsed(code: str) -> str:
