@@ -12,10 +12,13 @@ import types
 from collections.abc import Hashable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from millrace.engine.mail.address import DomainName
+from millrace.engine.mail.session import IpAddress
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.policy.listing import ListKind
 from millrace.engine.policy.syntax import Unit
 
+Place = Literal["", "domain", "address"]
 Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 
 
@@ -23,7 +26,7 @@ Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 class Kind:
     """One type; `choices` of a choice, `item` of a list, `record` is the class of a record.
 
-    `unit` is that of a number, `holds` what a named list holds.
+    `unit` is that of a number, `place` what a text names, `holds` what a named list holds.
     """
 
     word: Word
@@ -32,6 +35,7 @@ class Kind:
     record: type | None = None
     unit: Unit = ""
     holds: ListKind | None = None
+    place: Place = ""
 
     @property
     def texty(self) -> bool:
@@ -75,11 +79,15 @@ _SIMPLE: dict[Any, Kind] = {
     float: NUMBER,
     Seconds: SECONDS,
     Octets: OCTETS,
+    DomainName: Kind("text", place="domain"),
+    IpAddress: Kind("text", place="address"),
 }
 
 
 def kind_of(hint: Any) -> Kind | None:  # noqa: ANN401 - a type, of any kind
     """The kind that an annotation stands for, or None when conditions cannot use it."""
+    if isinstance(hint, Hashable) and hint in _SIMPLE:
+        return _SIMPLE[hint]
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return kind_of(args[0])
@@ -93,7 +101,7 @@ def kind_of(hint: Any) -> Kind | None:  # noqa: ANN401 - a type, of any kind
         return Kind("list", item=item) if item else None
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return Kind("record", record=hint)
-    return _SIMPLE.get(hint)
+    return None
 
 
 @functools.cache
@@ -103,6 +111,6 @@ def fields_of(record: Hashable) -> dict[str, Kind]:
     hints = dict(get_type_hints(record, include_extras=True))
     for name, member in vars(record).items():
         if isinstance(member, property) and member.fget is not None:
-            hints[name] = get_type_hints(member.fget).get("return")
+            hints[name] = get_type_hints(member.fget, include_extras=True).get("return")
     kinds = {name: kind_of(hint) for name, hint in hints.items() if not name.startswith("_")}
     return {name: kind for name, kind in kinds.items() if kind is not None}

@@ -59,7 +59,30 @@ def test_size_is_compared_with_its_unit(codes):
 
 def test_networks_in_a_list_are_not_taken_for_texts(codes):
     near = rule("a", "peer.ip in ['192.0.2.0/24']") + rule("b", "peer.ip == '192.0.2.9'", "tag")
-    assert codes(near) == []
+    assert codes(near) == [("shadowed", "b")]
+    far = rule("a", "peer.ip in ['192.0.2.0/24']") + rule("b", "peer.ip == '192.0.3.9'", "tag")
+    assert codes(far) == []
+
+
+def test_two_halves_of_a_network_take_all_of_it(codes):
+    halves = rule("a", "peer.ip in '192.0.2.0/25'") + rule("b", "peer.ip in '192.0.2.128/25'")
+    assert codes(halves + rule("c", "within(peer.ip, '192.0.2.0/24')", "tag")) == [
+        ("shadowed", "c")
+    ]
+    assert codes(halves + rule("c", "peer.ip in '192.0.2.0/23'", "tag")) == []
+
+
+def test_mapped_network_is_the_one_of_the_older_family(codes):
+    near = rule("a", "peer.ip in '::ffff:192.0.2.0/120'") + rule("b", "peer.ip == '192.0.2.9'")
+    assert codes(near) == [("shadowed", "b")]
+
+
+def test_domain_is_the_same_in_each_of_its_forms(codes):
+    upper = rule("a", "sender.domain == 'Example.ORG'")
+    assert codes(upper + rule("b", "sender.domain == 'example.org'")) == [("shadowed", "b")]
+    script = rule("a", "under(sender.domain, 'bücher.example')")
+    coded = rule("b", "sender.domain == 'a.xn--bcher-kva.example'")
+    assert codes(script + coded) == [("shadowed", "b")]
 
 
 def test_rule_of_one_recipient_takes_no_mail_from_a_rule_of_the_whole(codes):
