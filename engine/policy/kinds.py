@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 from collections.abc import Hashable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from millrace.engine.mail.address import DomainName
+from millrace.engine.mail.amount import Share
 from millrace.engine.mail.session import IpAddress
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.policy.listing import ListKind
@@ -26,7 +28,8 @@ Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 class Kind:
     """One type; `choices` of a choice, `item` of a list, `record` is the class of a record.
 
-    `unit` is that of a number, `place` what a text names, `holds` what a named list holds.
+    `unit` is that of a number, `place` what a text names, `holds` what a named list holds;
+    a number is from `low` to `high`.
     """
 
     word: Word
@@ -36,6 +39,8 @@ class Kind:
     unit: Unit = ""
     holds: ListKind | None = None
     place: Place = ""
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def texty(self) -> bool:
@@ -56,7 +61,9 @@ class Kind:
             return f"list of {self.item.told}"
         if self.record is not None:
             return f"{self.record.__name__}: " + ", ".join(fields_of(self.record))
-        return f"{self.word} of {self.unit}" if self.unit else self.word
+        if self.unit:
+            return f"{self.word} of {self.unit}"
+        return f"{self.word}, 0 to 1" if self.high == 1 else self.word
 
     @property
     def shown(self) -> str:
@@ -68,7 +75,7 @@ class Kind:
 
 TEXT = Kind("text")
 NUMBER = Kind("number")
-OCTETS = Kind("number", unit="octets")
+OCTETS = Kind("number", unit="octets", low=0)
 SECONDS = Kind("number", unit="seconds")
 TRUTH = Kind("truth")
 
@@ -79,6 +86,7 @@ _SIMPLE: dict[Any, Kind] = {
     float: NUMBER,
     Seconds: SECONDS,
     Octets: OCTETS,
+    Share: Kind("number", low=0, high=1),
     DomainName: Kind("text", place="domain"),
     IpAddress: Kind("text", place="address"),
 }

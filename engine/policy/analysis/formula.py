@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from millrace.engine.policy import networks, places
 from millrace.engine.policy.analysis import region
-from millrace.engine.policy.analysis.bounds import Bounds, bounds, constant
+from millrace.engine.policy.analysis.bounds import ANY, Bounds, bounds, constant
 from millrace.engine.policy.analysis.literal import (
     Among,
     Between,
@@ -224,8 +224,15 @@ class Reader:
             return Subject(text, "choice", _BOTH, needs=needs)
         if isinstance(node, ast.Subscript):
             return Subject(text)
-        low, high = bounds(node, self.score)
+        low, high = bounds(node, self.limits)
         return Subject(text, "bounded", (), low, high, needs)
+
+    def limits(self, node: ast.expr) -> Bounds:
+        """The least and the greatest that a name or a field can be."""
+        if isinstance(node, ast.Name) and node.id == "score":
+            return self.score
+        kind = self.kind(node)
+        return ANY if kind is None else (kind.low, kind.high)
 
     def kind(self, node: ast.expr) -> Kind | None:
         """The kind of a name or a field; None for what is neither."""

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from clean_policies import FAIL, rule
+from clean_policies import FAIL, rule, weight
 
 from millrace.engine import checking
 from millrace.engine.settings import Settings
@@ -62,6 +62,27 @@ def test_networks_in_a_list_are_not_taken_for_texts(codes):
     assert codes(near) == [("shadowed", "b")]
     far = rule("a", "peer.ip in ['192.0.2.0/24']") + rule("b", "peer.ip == '192.0.3.9'", "tag")
     assert codes(far) == []
+
+
+def test_share_goes_from_nothing_to_one(codes):
+    assert codes(rule("a", "spam.probability > 95")) == [("never-holds", "a")]
+    assert codes(rule("a", "spam.probability * 10 > 9")) == []
+    assert codes(weight("w", "4 * spam.probability") + rule("a", "score > 4")) == [
+        ("never-holds", "a")
+    ]
+
+
+def test_weights_that_exclude_each_other_never_add_together(codes):
+    three = weight("a", "3", FAIL) + weight("b", "2", "spf.result == 'softfail'")
+    assert codes(three + rule("r", "score > 3")) == [("never-holds", "r")]
+    assert codes(three + rule("r", "score >= 3")) == []
+    both = three + weight("c", "1", "dkim.result == 'fail'") + weight("d", "-1", "not spf")
+    assert codes(both + rule("r", "score >= 4")) == []
+    assert codes(both + rule("r", "score < -1")) == [("never-holds", "r")]
+
+
+def test_size_is_never_below_nothing(codes):
+    assert codes(rule("a", "message.size < 0B")) == [("never-holds", "a")]
 
 
 def test_two_halves_of_a_network_take_all_of_it(codes):
