@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
+from millrace.engine.document import Document
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.envelope import Sender
 from millrace.engine.mail.session import Peer
+from millrace.engine.mail.stage import Stage
 from millrace.engine.mailauth.dkim import Signature
+from millrace.engine.policy import trial
 from millrace.engine.policy.expr import Misfit, compile_condition
 from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.rule import Word
 from millrace.filters.dkim import Dkim
 
 NAMES = {
@@ -114,3 +118,19 @@ def test_address_is_one_host_however_a_condition_writes_it(text, ip, expected):
 )  # fmt: skip
 def test_constant_that_no_fact_can_be_is_told_whole(text, sentence, hint, caret):
     assert misfit(text) == (sentence, hint, caret)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{ address = { local = 'Ann', domain = 'Example.ORG' } }",
+        "{ local = 'Ann', domain = 'Example.ORG' }",
+    ],
+)
+def test_sender_of_a_test_is_the_same_told_whole_or_in_parts(given):
+    text = f'[[case]]\nname = "x"\ngiven = {{ sender = {given} }}\nexpect = "pass"\n'
+    words = {name: Word(kind, Stage.MAIL) for name, kind in NAMES.items()}
+    (case,) = trial.load(Document(text, "law.test.toml"), words)
+    asked = "sender.local == 'Ann' and sender.address.domain == 'example.org'"
+    for each in (asked, "sender.address and sender.domain == 'Example.ORG'"):
+        assert compile_condition(each, NAMES).run(case.given)
