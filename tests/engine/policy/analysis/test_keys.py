@@ -116,3 +116,18 @@ def test_rule_of_one_recipient_takes_no_mail_from_a_rule_of_the_whole(codes):
 def test_address_that_is_written_otherwise_is_the_same_address(codes):
     said = "peer.ip in ['2001:DB8::1', '2001:db8::2'] and peer.ip == '2001:db8::1'"
     assert codes(rule("a", said)) == []
+
+
+def test_pipeline_that_does_not_fit_leaves_open_what_it_gives(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "policies/law.toml").write_text(rule("a", "virus.result == 'found'"))
+    served = 'policy = "law"\n[[filter]]\nuse = "spf"\n'
+    (tmp_path / "pipelines/submission.toml").write_text(served)
+    (tmp_path / "pipelines/inbound.toml").write_text(served + '[[filter]]\nuse = "ratelimit"\n')
+    report = checking.check(Settings(folder=tmp_path), ["inbound", "submission"], "", TODAY)
+    assert {finding.code for finding in report.findings} == {"unfit"}
+
+
+def test_fact_of_after_judgement_is_refused_though_no_filter_gives_it(tmp_path, codes):
+    assert codes(rule("a", "seal.domain == 'x.example'"))[0][0] == "unfit"
