@@ -73,6 +73,8 @@ def check(
             unfit = [Finding("unfit", "error", fault) for fault in error.faults]
             findings += unfit if name in wanted else []
     findings += [f for name in wanted if name in surveyed for f in _compared(surveyed, name)]
+    if surveyed.keys() != every.keys():  # what a pipeline that does not fit gives is not known
+        findings = [finding for finding in findings if finding.code not in _EVERYWHERE]
     if surveyed:  # a list that is no good fits into no pipeline, and is told there
         odd = plans.list_remarks(settings)
         findings += [Finding("list-odd", "note", fault) for fault in odd]

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Listener, Message
@@ -25,7 +26,7 @@ class Arc(Fact):
     """The chain's result; `sealers` from the oldest to the newest."""
 
     result: ArcResult
-    sealers: tuple[str, ...] = ()
+    sealers: tuple[DomainName, ...] = ()
     trusted: bool = False
     reason: str = ""
 

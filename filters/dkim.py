@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.message import Listener, Message
@@ -33,7 +34,7 @@ class Dkim(Fact):
     signatures: tuple[Signature, ...] = ()
 
     @property
-    def domains(self) -> tuple[str, ...]:
+    def domains(self) -> tuple[DomainName, ...]:
         """The domains (d=) whose signature passed."""
         return tuple(s.domain for s in self.signatures if s.result == "pass")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.author import Author
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mailauth.dmarc import (
@@ -52,9 +53,9 @@ class Dmarc(Fact):
 
     result: DmarcResult
     policy: DmarcPolicy
-    domain: str
-    record_domain: str
-    organization: str
+    domain: DomainName
+    record_domain: DomainName
+    organization: DomainName
     aligned: Aligned
     reason: str = ""
     record: Record | None = None

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from millrace.engine.mail.amount import Share
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Login, Peer
 from millrace.engine.operations.operation import DAY, digest
@@ -31,7 +32,7 @@ from millrace.filters.spam import Spam
 class Reputation(Fact):
     """`bad` is the share of spam, 0.0 to 1.0, among `mails` (old ones count less)."""
 
-    bad: float = 0.0
+    bad: Share = 0.0
     mails: float = 0.0
 
 

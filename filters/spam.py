@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from millrace.engine.mail.amount import Share
 from millrace.engine.mail.finding import Fact, Finding
 from millrace.engine.mail.message import Message
 from millrace.engine.ports import Classifier
@@ -25,7 +26,7 @@ class Spam(Fact):
     than any honest mail's.
     """
 
-    probability: float
+    probability: Share
     model: str
     words: tuple[str, ...] = ()
     gtube: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.envelope import Sender
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.session import Helo, Peer
@@ -26,7 +27,7 @@ class Spf(Fact):
 
     result: spf.SpfResult
     scope: Literal["mfrom", "helo"]
-    domain: str
+    domain: DomainName
     term: str = ""
     reason: str = ""
     explanation: str = ""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.finding import Fact
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.session import Peer
@@ -37,9 +38,9 @@ class Upstream(Fact):
 
     authserv_id: str = ""
     spf: str = ""
-    spf_domain: str = ""
+    spf_domain: DomainName = ""
     dkim: str = ""
-    dkim_domains: tuple[str, ...] = ()
+    dkim_domains: tuple[DomainName, ...] = ()
     dmarc: str = ""
     arc: str = ""
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
+
+DomainName = Annotated[str, "a domain: small letters, no final dot"]
 
 LOCAL_MAX = 64  # octets, RFC 5321 §4.5.3.1.1; longer ones are seen, so ×4 is let pass
 PATH_MAX = 1024  # RFC 5321 §4.5.3.1.3 says 256; VERP addresses of today are longer
@@ -26,7 +29,7 @@ class Address:
     """`local@domain`; the domain is "" for a bare `postmaster`."""
 
     local: str
-    domain: str
+    domain: DomainName
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}" if self.domain else self.local

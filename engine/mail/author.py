@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from millrace.engine.mail.address import Address
+from millrace.engine.mail.address import Address, DomainName
 from millrace.engine.mail.folding import unfold
 from millrace.engine.mail.headers import Headers
 
@@ -39,7 +39,7 @@ class Author:
     oddity: str = ""
 
     @property
-    def domain(self) -> str:
+    def domain(self) -> DomainName:
         """The first mailbox's domain, "" when there is none."""
         return self.addresses[0].domain if self.addresses else ""
 

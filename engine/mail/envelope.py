@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from millrace.engine.mail.address import Address
+from millrace.engine.mail.address import Address, DomainName
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Sender:
         return str(self.address) if self.address else ""
 
     @property
-    def domain(self) -> str:
+    def domain(self) -> DomainName:
         """The sender's domain, "" for the null sender."""
         return self.address.domain if self.address else ""
 
@@ -42,7 +42,7 @@ class Recipient:
         return str(self.address)
 
     @property
-    def domain(self) -> str:
+    def domain(self) -> DomainName:
         """The recipient's domain."""
         return self.address.domain
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import functools
 import ipaddress
 from dataclasses import dataclass, field
+from typing import Annotated
+
+IpAddress = Annotated[str, "an address in its canonical text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Peer:
     `rdns` is a name that was checked forward and back by whoever gives it, else "".
     """
 
-    ip: str
+    ip: IpAddress
     port: int = 0
     rdns: str = ""
 

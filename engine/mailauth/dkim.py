@@ -26,6 +26,7 @@ from typing import Literal, cast
 
 import dkim
 
+from millrace.engine.mail.address import DomainName
 from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mailauth.bodyhash import BodyHashing, Canonicalization, Hashed
 from millrace.engine.mailauth.dkimkeys import Key, read_key
@@ -66,7 +67,7 @@ class Signature:
     """
 
     result: DkimResult
-    domain: str
+    domain: DomainName
     selector: str
     algorithm: str
     bits: int = 0

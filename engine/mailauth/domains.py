@@ -30,6 +30,14 @@ def ascii_domain(name: str) -> str:
     return name if fits else ""
 
 
+def unicode_domain(name: str) -> str:
+    """A name in A-label form as its own script writes it; "" where it cannot be read."""
+    try:
+        return idna.decode(name) if name else ""
+    except idna.IDNAError:
+        return ""
+
+
 def is_under(name: str, ancestor: str) -> bool:
     """Whether a name equals another or stands below it."""
     return name == ancestor or name.endswith("." + ancestor)

@@ -92,11 +92,13 @@ def vocabulary(nodes: tuple[Node, ...]) -> dict[str, Word]:
     words = {s.word: _source_word(kind) for kind, s in SOURCES.items() if s.word not in HIDDEN}
     for name in shelf.names():
         try:
-            fact = contract(shelf.find(name)).gives
+            found = contract(shelf.find(name))
         except (ValueError, ImportError):
             continue
-        if fact is not None:
-            words[name] = Word(Kind("record", record=fact), Stage.CONNECT, given=False)
+        if found.gives is not None:
+            late = any(SOURCES[ask.kind].stage is Stage.SETTLED for ask in found.sources)
+            stage = Stage.SETTLED if late else Stage.CONNECT
+            words[name] = Word(Kind("record", record=found.gives), stage, given=False)
     for node in nodes:
         if node.contract.gives is not None:
             kind = Kind("record", record=node.contract.gives)

@@ -22,10 +22,11 @@ import ast
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from millrace.engine.document import meant
 from millrace.engine.mail.headers import Headers
-from millrace.engine.policy import closures, fitting, networks
+from millrace.engine.policy import closures, fitting, networks, places
 from millrace.engine.policy.closures import Run
 from millrace.engine.policy.fitting import Term
 from millrace.engine.policy.functions import FUNCTIONS, Unbound
@@ -99,19 +100,27 @@ def _part(
 
 def _networks(parsed: Parsed, node: ast.expr) -> networks.Networks | None:
     """The networks that stand on the right of `in`, if it is networks that stand there."""
+    texts = networks.named(node)
+    if not texts:
+        return None
     entries = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
-    values = [each.value for each in entries if isinstance(each, ast.Constant)]
-    texts = [value for value in values if isinstance(value, str)]
-    if not texts or len(texts) < len(entries):
-        return None
-    if not any(map(networks.likely, texts)) and not all(map(networks.canonical, texts)):
-        return None
     for each, text in zip(entries, texts, strict=True):
         try:
             networks.Networks([text])
         except ValueError as error:
             raise parsed.misfit(each, str(error), "Write '192.0.2.0/24'.") from None
     return networks.Networks(texts)
+
+
+class _Side(NamedTuple):
+    """One side of a comparison, compiled."""
+
+    node: ast.expr
+    kind: Kind
+    run: Run
+
+
+_AMONG: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Eq: ast.In, ast.NotEq: ast.NotIn}
 
 
 class _Compiler:
@@ -250,25 +259,38 @@ class _Compiler:
         if member and kind.word == "text" and (found := _networks(self.parsed, right)):
             return closures.held(found.holds, run, denies=denies)
         self.scope.refuse_unquoted(kind, right)
-        self._refuse_equal_network(op, left, right)
         other_kind, other = self.compile(right, depth)
         fitting.comparison(self.parsed, op, Term(left, kind), Term(right, other_kind))
-        match left:
-            case ast.Attribute(value=ast.Name() as root) if self._is_constant(right):
-                return closures.field_compared(
-                    type(op), self.scope.word(root), left.attr, other({})
-                )
-        return closures.compared(type(op), run, other)
+        return self._compared(type(op), _Side(left, kind, run), _Side(right, other_kind, other))
 
-    def _refuse_equal_network(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> None:
-        match op, left, right:
-            case ast.Eq() | ast.NotEq(), ast.Attribute(attr="ip"), ast.Constant(
-                value=str() as text
-            ):
-                if networks.likely(text):
-                    word = "in" if isinstance(op, ast.Eq) else "not in"
-                    hint = f"Write {self._shown(left)} {word} '{text}'."
-                    raise self._misfit(right, "an address never equals a network", hint)
+    def _compared(self, op: type[ast.cmpop], left: _Side, right: _Side) -> Run:
+        """A comparison whose sides fit; what names a place is brought to the form of the facts."""
+        text = left.node.value if isinstance(left.node, ast.Constant) else None
+        if isinstance(text, str):
+            if right.kind.place and op in (ast.Eq, ast.NotEq):
+                left, right = right, left
+            elif (right.kind.item or right.kind).place:
+                return self._names_place(op, text, right)
+        if not self._is_constant(right.node):
+            return closures.compared(op, left.run, right.run)
+        value = right.run({})
+        if left.kind.place:
+            value = fitting.placed(self.parsed, op, Term(*left[:2]), right.node)
+            op = _AMONG.get(op, op)
+        match left.node:
+            case ast.Attribute(value=ast.Name() as root):
+                return closures.field_compared(op, self.scope.word(root), left.node.attr, value)
+        return closures.compared(op, left.run, closures.constant(value))
+
+    @staticmethod
+    def _names_place(op: type[ast.cmpop], text: str, right: _Side) -> Run:
+        """`'example.org' in dkim.domains`, or a part of a domain's name in it."""
+        forms = [text.lower()]
+        if right.kind.item is not None:
+            forms = sorted(places.forms(right.kind.item, text))
+        tests = [closures.compared(ast.In, closures.constant(form), right.run) for form in forms]
+        found = tests[0] if len(tests) == 1 else closures.either(tests)
+        return closures.negated(found) if op is ast.NotIn else found
 
     def _is_constant(self, node: ast.expr) -> bool:
         return isinstance(node, (ast.Constant, ast.List, ast.Tuple)) or self.scope.is_amount(node)

@@ -9,6 +9,7 @@ import ast
 from typing import NamedTuple
 
 from millrace.engine.document import meant
+from millrace.engine.policy import places
 from millrace.engine.policy.kinds import TEXT, TRUTH, Kind, Word, fields_of
 from millrace.engine.policy.syntax import Misfit, Parsed, Unit
 
@@ -36,6 +37,8 @@ def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
         if right.kind.word not in ("list", "text"):
             hint = "Write == to compare with one value." if right.kind.word != "record" else ""
             raise parsed.misfit(right.node, "after 'in' comes a list or a text", hint)
+        if _constant(right.node) and not _constant(left.node):
+            raise parsed.misfit(right.node, *_inside_out(parsed, op, left, right.node))
         _possible(parsed, left, right.node)
         _same(parsed, right.node, left, Term(right.node, right.kind.item or TEXT))
     elif isinstance(op, (ast.Eq, ast.NotEq)):
@@ -46,6 +49,20 @@ def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
         number(parsed, left)
         number(parsed, right)
         units(parsed, left, right)
+
+
+def placed(parsed: Parsed, op: type[ast.cmpop], term: Term, other: ast.expr) -> frozenset[object]:
+    """The values that a domain or an address is compared with, in the form of the facts."""
+    found: set[object] = set()
+    denies = op in (ast.NotEq, ast.NotIn)
+    for each in other.elts if isinstance(other, (ast.List, ast.Tuple)) else [other]:
+        text = each.value if isinstance(each, ast.Constant) else None
+        if not isinstance(text, str):
+            continue
+        if refused := places.refusal(term.kind, text, parsed.shown(term.node), denies=denies):
+            raise parsed.misfit(each, *refused)
+        found |= places.forms(term.kind, text)
+    return frozenset(found)
 
 
 def number(parsed: Parsed, term: Term) -> None:
@@ -92,6 +109,21 @@ def entry(parsed: Parsed, listing: ast.expr, held: Kind, asked: Term) -> None:
     hint = f"Write {shown}.{wanted}." if wanted in known else "Ask for a text such as from.domain."
     sentence = f"{parsed.shown(listing)} holds {_HOLDS[str(held.holds)]}; '{shown}' is {what}"
     raise parsed.misfit(asked.node, sentence, hint)
+
+
+def _inside_out(
+    parsed: Parsed, op: ast.In | ast.NotIn, left: Term, right: ast.expr
+) -> tuple[str, str]:
+    """Why no field is looked for inside one text: it would be found by any piece of that."""
+    shown, text = parsed.shown(left.node), parsed.shown(right)
+    denies = isinstance(op, ast.NotIn)
+    word, equals = ("not in", "!=") if denies else ("in", "==")
+    hint = f"Write {shown} {equals} {text}, or {shown} {word} [{text}, …]."
+    if left.kind.place == "address":
+        hint = f"Write {shown} {word} '192.0.2.0/24'."
+    elif left.kind.word == "text":
+        hint += f"\nTo look for a text in it: {text} {word} {shown}."
+    return f"after '{word}' comes a list; {text} is one text", hint
 
 
 def _possible(parsed: Parsed, term: Term, other: ast.expr) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from millrace.engine.policy import patterns
+from millrace.engine.policy import patterns, places
 from millrace.engine.policy.closures import Run, Values, has_header, header_text, held
 from millrace.engine.policy.kinds import NUMBER, TEXT, TRUTH, Kind
 from millrace.engine.policy.networks import Networks
@@ -86,8 +86,8 @@ def _under(runs: list[Run], arguments: list[ast.expr]) -> Run:
     for at, domain in enumerate(domains, 1):
         if not domain or "@" in domain or " " in domain:
             raise Unbound(f"{domain!r} is no domain", "under(NAME, 'example.org')", at)
-    suffixes = tuple("." + domain for domain in domains)
-    exact = frozenset(domains)
+    exact = frozenset(form for domain in domains for form in places.domain_forms(domain))
+    suffixes = tuple("." + domain for domain in exact)
 
     def holds(name: str) -> bool:
         name = name.lower().removesuffix(".")

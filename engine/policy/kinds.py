@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 from collections.abc import Hashable
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from millrace.engine.mail.address import DomainName
+from millrace.engine.mail.amount import Share
+from millrace.engine.mail.session import IpAddress
 from millrace.engine.options import Octets, Seconds
 from millrace.engine.policy.listing import ListKind
 from millrace.engine.policy.syntax import Unit
 
+Place = Literal["", "domain", "address"]
 Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 
 
@@ -23,7 +28,8 @@ Word = Literal["text", "number", "truth", "choice", "list", "record", "listing"]
 class Kind:
     """One type; `choices` of a choice, `item` of a list, `record` is the class of a record.
 
-    `unit` is that of a number, `holds` what a named list holds.
+    `unit` is that of a number, `place` what a text names, `holds` what a named list holds;
+    a number is from `low` to `high`.
     """
 
     word: Word
@@ -32,6 +38,9 @@ class Kind:
     record: type | None = None
     unit: Unit = ""
     holds: ListKind | None = None
+    place: Place = ""
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def texty(self) -> bool:
@@ -52,7 +61,9 @@ class Kind:
             return f"list of {self.item.told}"
         if self.record is not None:
             return f"{self.record.__name__}: " + ", ".join(fields_of(self.record))
-        return f"{self.word} of {self.unit}" if self.unit else self.word
+        if self.unit:
+            return f"{self.word} of {self.unit}"
+        return f"{self.word}, 0 to 1" if self.high == 1 else self.word
 
     @property
     def shown(self) -> str:
@@ -64,7 +75,7 @@ class Kind:
 
 TEXT = Kind("text")
 NUMBER = Kind("number")
-OCTETS = Kind("number", unit="octets")
+OCTETS = Kind("number", unit="octets", low=0)
 SECONDS = Kind("number", unit="seconds")
 TRUTH = Kind("truth")
 
@@ -75,11 +86,16 @@ _SIMPLE: dict[Any, Kind] = {
     float: NUMBER,
     Seconds: SECONDS,
     Octets: OCTETS,
+    Share: Kind("number", low=0, high=1),
+    DomainName: Kind("text", place="domain"),
+    IpAddress: Kind("text", place="address"),
 }
 
 
 def kind_of(hint: Any) -> Kind | None:  # noqa: ANN401 - a type, of any kind
     """The kind that an annotation stands for, or None when conditions cannot use it."""
+    if isinstance(hint, Hashable) and hint in _SIMPLE:
+        return _SIMPLE[hint]
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return kind_of(args[0])
@@ -93,7 +109,7 @@ def kind_of(hint: Any) -> Kind | None:  # noqa: ANN401 - a type, of any kind
         return Kind("list", item=item) if item else None
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return Kind("record", record=hint)
-    return _SIMPLE.get(hint)
+    return None
 
 
 @functools.cache
@@ -103,6 +119,6 @@ def fields_of(record: Hashable) -> dict[str, Kind]:
     hints = dict(get_type_hints(record, include_extras=True))
     for name, member in vars(record).items():
         if isinstance(member, property) and member.fget is not None:
-            hints[name] = get_type_hints(member.fget).get("return")
+            hints[name] = get_type_hints(member.fget, include_extras=True).get("return")
     kinds = {name: kind_of(hint) for name, hint in hints.items() if not name.startswith("_")}
     return {name: kind for name, kind in kinds.items() if kind is not None}

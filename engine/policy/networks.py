@@ -7,11 +7,13 @@ Fails: `Networks` raises ValueError for a text that is no network; `holds` never
 
 from __future__ import annotations
 
+import ast
 import functools
 import ipaddress
 import re
 from collections.abc import Iterable
 
+_MAPPED = 96  # bits before an IPv4 address in an IPv6 one, RFC 4291 §2.5.5.2
 _LIKELY = re.compile(r"[0-9A-Fa-f:.]+/\d{1,3}")
 
 
@@ -24,7 +26,7 @@ class Networks:
         by_length: dict[tuple[int, int], set[int]] = {}  # family and host bits
         for text in texts:
             try:
-                found = ipaddress.ip_network(text.strip(), strict=False)
+                found = network(text.strip())
             except ValueError:
                 raise ValueError(f"{text!r} is no network") from None
             bits = found.max_prefixlen - found.prefixlen
@@ -40,6 +42,18 @@ class Networks:
             if family == version and number >> bits in heads:
                 return True
         return False
+
+
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Read a network or an address; bits behind the mask do not count.
+
+    Raises ValueError for what is neither.
+    """
+    found = ipaddress.ip_network(text, strict=False)
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is not None and found.prefixlen >= _MAPPED:
+        return ipaddress.ip_network(f"{mapped}/{found.prefixlen - _MAPPED}")
+    return found
 
 
 @functools.lru_cache(maxsize=4096)
@@ -61,6 +75,17 @@ def likely(text: str) -> bool:
 def canonical(text: str) -> str | None:
     """An address as the wire gives it; None for what is none."""
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def named(node: ast.expr) -> list[str]:
+    """The networks that stand on the right of `in`; none where other texts stand there."""
+    entries = node.elts if isinstance(node, (ast.List, ast.Tuple)) else [node]
+    values = [each.value for each in entries if isinstance(each, ast.Constant)]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < len(entries) or not (any(map(likely, texts)) or all(map(canonical, texts))):
+        return []
+    return texts

@@ -170,7 +170,7 @@ class _Loader:
         """When all that is named is known, and what of it differs between recipients."""
         words = {name: self.words[name] for name in sorted(names) if self.words[name].given}
         stage = max((word.stage for word in words.values()), default=Stage.CONNECT)
-        late = [name for name, word in words.items() if word.stage == Stage.SETTLED]
+        late = [name for name in sorted(names) if self.words[name].stage == Stage.SETTLED]
         if late:
             sentence = f"names '{late[0]}', which is measured after judgement"
             self._point(path, texts, late[0], sentence, "A policy cannot ask for it.")

@@ -26,7 +26,7 @@ from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.mail.headers import Headers
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import ACTIONS, PASS, Action
-from millrace.engine.policy import judge, mailcase, mismatch
+from millrace.engine.policy import judge, mailcase, mismatch, places
 from millrace.engine.policy.given import GivenHeaders, is_field_name
 from millrace.engine.policy.given import GivenRecord as GivenRecord
 from millrace.engine.policy.judge import Act, Term
@@ -167,7 +167,8 @@ def _record(
         if kind.word == "choice" and value not in kind.choices:
             sentence = f"{path[-1]} can never be {value!r}"
             faults.append(document.fault(path, sentence, meant(str(value), kind.choices)))
-        return value
+        place = kind.place if isinstance(value, str) else ""
+        return sorted(places.forms(kind, str(value)))[0] if place else value
     fields = fields_of(kind.record)
     named = {key for key in value if kind.record is Headers and is_field_name(key)}
     for key in [key for key in value if key not in fields and key not in named]:
@@ -183,7 +184,18 @@ def _record(
     if kind.record is Headers:
         texts = {key: _record(document, (*path, key), TEXT, value[key], faults) for key in named}
         return GivenHeaders(inner, texts)
-    return GivenRecord(inner)
+    return GivenRecord(_whole(kind, inner))
+
+
+def _whole(kind: Kind, inner: dict[str, object]) -> dict[str, object]:
+    """One address told in parts or as a whole is both: `sender.local`, `sender.address.local`."""
+    if not kind.mailbox or "address" not in fields_of(kind.record or object):
+        return inner
+    address = inner.get("address")
+    if address is None:
+        parts: dict[str, object] = {key: inner[key] for key in ("local", "domain") if key in inner}
+        return {**inner, "address": GivenRecord(parts)} if any(parts.values()) else inner
+    return {key: getattr(address, key, None) for key in ("local", "domain")} | inner
 
 
 def _fits(value: object, word: Word) -> bool:

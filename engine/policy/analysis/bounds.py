@@ -1,6 +1,6 @@
 """Between which numbers a term must lie: interval arithmetic over constants.
 
-A field may be any number; what is known comes from constants, `min`, `max`, `len`, and
+What is known comes from constants, `min`, `max`, `len`, from the kinds of the fields, and
 from what the weights can add up to.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from millrace.engine.policy.analysis.text import tree
 
 Bounds = tuple[float, float]
 ANY: Bounds = (-math.inf, math.inf)
+Named = Callable[[ast.expr], Bounds]
 _MILLE = 1000.0  # terms of the score are rounded to three decimals
 
 _FOLDED: dict[type, Callable[[float, float], float]] = {
@@ -41,20 +42,23 @@ def constant(node: ast.expr) -> str | float | bool | None:
     return None
 
 
-def bounds(node: ast.expr, score: Bounds = ANY) -> Bounds:
-    """The least and the greatest that a term can be, where it is there at all."""
+def bounds(node: ast.expr, named: Named) -> Bounds:
+    """The least and the greatest that a term can be, where it is there at all.
+
+    `named` says it of a name or a field.
+    """
     known = constant(node)
     if isinstance(known, (int, float)):
         return known, known
-    if isinstance(node, ast.Name) and node.id == "score":
-        return score
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        return named(node)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        low, high = bounds(node.operand, score)
+        low, high = bounds(node.operand, named)
         return -high, -low
     if isinstance(node, ast.BinOp):
-        return _computed(node, score)
+        return _computed(node, named)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        return _called(node.func.id, [bounds(each, score) for each in node.args])
+        return _called(node.func.id, [bounds(each, named) for each in node.args])
     return ANY
 
 
@@ -67,8 +71,8 @@ def _called(name: str, arguments: list[Bounds]) -> Bounds:
     return choose(low for low, _ in arguments), choose(high for _, high in arguments)
 
 
-def _computed(node: ast.BinOp, score: Bounds) -> Bounds:
-    (a, b), (c, d) = bounds(node.left, score), bounds(node.right, score)
+def _computed(node: ast.BinOp, named: Named) -> Bounds:
+    (a, b), (c, d) = bounds(node.left, named), bounds(node.right, named)
     found = ANY
     if isinstance(node.op, ast.Add):
         found = a + c, b + d
@@ -77,6 +81,8 @@ def _computed(node: ast.BinOp, score: Bounds) -> Bounds:
     elif isinstance(node.op, ast.Mult):
         corners = [_times(x, y) for x in (a, b) for y in (c, d)]
         found = min(corners), max(corners)
+    elif c == d and c != 0 and isinstance(node.op, ast.Div):
+        found = min(a / c, b / c), max(a / c, b / c)
     return ANY if any(math.isnan(end) for end in found) else found
 
 
@@ -84,15 +90,11 @@ def _times(x: float, y: float) -> float:
     return 0.0 if x == 0 or y == 0 else x * y
 
 
-def sum_of(adds: Iterable[str]) -> Bounds:
-    """What weights with these terms can add up to; each may also add nothing."""
-    low = high = 0.0
-    for add in adds:
-        body = tree(add)
-        least, most = bounds(body) if body is not None else ANY
-        low += min(_rounded(least, math.floor), 0)
-        high += max(_rounded(most, math.ceil), 0)
-    return round(low, 3), round(high, 3)
+def term(add: str, named: Named) -> Bounds:
+    """What one weight can add; it may also add nothing."""
+    body = tree(add)
+    least, most = bounds(body, named) if body is not None else ANY
+    return min(_rounded(least, math.floor), 0), max(_rounded(most, math.ceil), 0)
 
 
 def _rounded(value: float, to: Callable[[float], float]) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from millrace.engine.policy import networks, places
 from millrace.engine.policy.analysis import region
-from millrace.engine.policy.analysis.bounds import Bounds, bounds, constant
+from millrace.engine.policy.analysis.bounds import ANY, Bounds, bounds, constant
 from millrace.engine.policy.analysis.literal import (
     Among,
     Between,
@@ -126,7 +127,8 @@ class Reader:
             return self._unknown(shown(node))
         texts = [word for word in words if isinstance(word, str)]
         if name == "under":
-            paths = frozenset(region.domain_path(text.strip(".")) for text in texts)
+            named = {form for text in texts for form in places.domain_forms(text.strip("."))}
+            paths = frozenset(map(region.domain_path, named))
             literal = Inside("domain", paths)
         else:
             paths = frozenset(region.network_path(text) for text in texts)
@@ -156,22 +158,30 @@ class Reader:
             return TRUE if a == b else FALSE
         if (a is None and b is None) or self._address(left) or self._address(right):
             return self._unknown(" == ".join(sorted((shown(left), shown(right)))), left, right)
-        subject = self._subject(left if a is None else right)
-        return Atom(subject, Among(frozenset({b if a is None else a})))
+        node, value = (left, b) if a is None else (right, a)
+        return Atom(self._subject(node), Among(self._values(node, [value])))
 
     def _listed(self, left: ast.expr, right: ast.expr) -> Formula:
         whole = f"{shown(left)} in {shown(right)}"
+        kind = self.kind(left)
+        if (kind is None or kind.word == "text") and (found := networks.named(right)):
+            paths = frozenset(map(region.network_path, found))
+            return Atom(self._subject(left), Inside("network", paths))
         if not isinstance(right, (ast.List, ast.Tuple)):
             return self._unknown(whole, left, right)
         entries = [constant(entry) for entry in right.elts]
-        # an entry such as 192.0.2.0/24 is no text but all the addresses in it
-        plain = not any(isinstance(e, str) and ("/" in e or ":" in e) for e in entries)
         value = constant(left)
         if value is not None and None not in entries:
             return TRUE if value in entries else FALSE
-        if None in entries or value is not None or not plain or self._address(left):
+        if None in entries or value is not None or self._address(left):
             return self._unknown(whole, left)
-        return Atom(self._subject(left), Among(frozenset(entries))) if entries else FALSE
+        return Atom(self._subject(left), Among(self._values(left, entries))) if entries else FALSE
+
+    def _values(self, node: ast.expr, constants: Iterable[Value]) -> frozenset[Value]:
+        """The values that equal one of these constants."""
+        kind = self.kind(node)
+        forms = (places.forms(kind, c) if isinstance(c, str) else {c} for c in constants)
+        return frozenset[Value]().union(*forms)
 
     def _ordered(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Formula:
         a, b = constant(left), constant(right)
@@ -214,8 +224,15 @@ class Reader:
             return Subject(text, "choice", _BOTH, needs=needs)
         if isinstance(node, ast.Subscript):
             return Subject(text)
-        low, high = bounds(node, self.score)
+        low, high = bounds(node, self.limits)
         return Subject(text, "bounded", (), low, high, needs)
+
+    def limits(self, node: ast.expr) -> Bounds:
+        """The least and the greatest that a name or a field can be."""
+        if isinstance(node, ast.Name) and node.id == "score":
+            return self.score
+        kind = self.kind(node)
+        return ANY if kind is None else (kind.low, kind.high)
 
     def kind(self, node: ast.expr) -> Kind | None:
         """The kind of a name or a field; None for what is neither."""

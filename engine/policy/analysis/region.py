@@ -7,8 +7,9 @@ regions one holds the other, or they have nothing in common.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
+
+from millrace.engine.policy import networks
 
 Path = tuple[str, ...]
 Paths = frozenset[Path]
@@ -23,7 +24,7 @@ def domain_path(name: str) -> Path:
 def network_path(text: str) -> Path:
     """The path of an address or a network; () for what is neither."""
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = networks.network(text)
     except ValueError:
         return ()
     bits = f"{int(network.network_address):0{network.max_prefixlen}b}"
@@ -48,5 +49,14 @@ def common(first: Paths, second: Paths) -> Paths:
 
 def without(regions: Paths, taken: Iterable[Paths]) -> Paths:
     """The regions of which something may be left when the taken ones are cut out."""
-    gone = [each for paths in taken for each in paths]
-    return frozenset(r for r in regions if not any(holds(each, r) for each in gone))
+    gone = frozenset(each for paths in taken for each in paths)
+    return frozenset(region for region in regions if not _gone(region, gone))
+
+
+def _gone(region: Path, taken: Paths) -> bool:
+    """Whether all of it is taken, by one or, of a network, by its two halves."""
+    if any(holds(each, region) for each in taken):
+        return True
+    inner = frozenset(each for each in taken if holds(region, each))
+    halves = bool(inner) and region[:1] in (("4",), ("6",))
+    return halves and all(_gone((*region, bit), inner) for bit in "01")

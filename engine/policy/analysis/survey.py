@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from millrace.engine.document import Document
 from millrace.engine.policy.analysis import order, presence, reach, upkeep
-from millrace.engine.policy.analysis.bounds import sum_of
 from millrace.engine.policy.analysis.finding import Finding
 from millrace.engine.policy.analysis.formula import Reader
 from millrace.engine.policy.analysis.near import Read
+from millrace.engine.policy.analysis.total import score
 from millrace.engine.policy.kinds import NUMBER
 from millrace.engine.policy.rule import Policy, Vocabulary
 
@@ -31,8 +31,7 @@ def survey(
     rules = tuple(replace(r, stop=False) if r.name in changed else r for r in policy.rules)
     policy = replace(policy, rules=rules)
     kinds = {name: word.kind for name, word in words.items()} | {"score": NUMBER}
-    score = sum_of(weight.add.text for weight in policy.weights)
-    reader = Reader(kinds, score)
+    reader = Reader(kinds, score(policy.weights, Reader(kinds)))
     yield from reach.never(policy, document, reader)
     read = [Read.of(at, rule, reader) for at, rule in enumerate(policy.rules)]
     yield from reach.shadowed(read, document)

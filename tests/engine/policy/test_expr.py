@@ -70,7 +70,6 @@ def value(text: str) -> Any:
         ("'a.example' in spf.names", True),
         ("'c.example' not in spf.names", True),
         ("'ample' in spf.domain", True),
-        ("spf.domain in 'xExample.orgx'", True),
         ("spf.count in [1, 2, 3]", True),
         ("not spf.ok", False),
         ("spf.ok and spf.inner.ok", True),

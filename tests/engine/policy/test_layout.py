@@ -136,8 +136,8 @@ BLANK = st.sampled_from(["", "\n", "\n\n"])
 NOTE = st.sampled_from(["", "# x\n", "# a = 1\n", '# "\n', "#\n", "# [[rule]]\n"])
 BEHIND = st.sampled_from(["", "  # y", "# z", "   # \"q\" 'w'"])
 EQUALS = st.sampled_from(["=", " = ", "   =  "])
-WHENS = ["'peer'", '"peer.ip == \'#\'"', "'''\n  peer # c\n  and not peer.rdns'''",
-         '"""\npeer.port > 5 \\\n  and peer"""', "\"peer.ip in ['a', 'b']\""]  # fmt: skip
+WHENS = ["'peer'", '"peer.rdns == \'#\'"', "'''\n  peer # c\n  and not peer.rdns'''",
+         '"""\npeer.port > 5 \\\n  and peer"""', "\"peer.rdns in ['a', 'b']\""]  # fmt: skip
 RULE = {
     "when": st.sampled_from(WHENS),
     "then": st.sampled_from(['"tag"', "'pass'", '"quarantine"']),
