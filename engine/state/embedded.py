@@ -52,27 +52,32 @@ _read = msgspec.json.Decoder(dict[str, float]).decode
 class EmbeddedState:
     """The State port on one SQLite file; open it after any fork.
 
-    `scope` goes before each key; `now` is the time that all processes of the host share.
+    `scope` goes before each key; `now` is the time that all processes of the host share;
+    other processes are waited for not longer than `timeout` seconds.
     """
 
     def __init__(
-        self, path: Path, scope: str = "default", now: Callable[[], float] = time.time
+        self,
+        path: Path,
+        scope: str = "default",
+        now: Callable[[], float] = time.time,
+        timeout: float = wal.BUSY_S,
     ) -> None:
         self._path, self._now = path, now
         self._prefix = f"{scope}:"
         self._what = f"state file {path}"
-        self._database: sqlite3.Connection | None = None
-        self._inode = (0, 0)  # of the open file
+        self._timeout = timeout
+        self._living = wal.Living(path, self._connect)
         self._lane: Lane[Operation[Any], Any] = Lane(
             self._what, self._commit, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
         try:
-            self._connect().close()
+            self._living.current()
+            self._living.close()
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(self._what, str(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         return wal.opened(self._path, _SCHEMA, patience=0.0)
 
     async def ask(self, operation: Operation[T]) -> T:
@@ -95,29 +100,20 @@ class EmbeddedState:
     async def close(self) -> None:
         """Write what is waiting, then close the file."""
         await self._lane.close()
-        self._drop()
+        self._living.close()
 
     def _commit(self, batch: list[Operation[Any]]) -> Sequence[Any]:
         """In the lane's thread: one transaction for all that waited."""
         try:
-            return self._transaction(self._current(), batch)
+            return self._transaction(self._living.current(), batch)
         except (sqlite3.Error, OSError) as error:
-            self._drop()
+            self._living.close()
             return [Unavailable(self._what, str(error))] * len(batch)
-
-    def _current(self) -> sqlite3.Connection:
-        """Of the file that has the name now: no other process will ever see one that lost it."""
-        if self._database is not None and self._inode == _inode(self._path):
-            return self._database
-        self._drop()
-        self._database = self._connect()
-        self._inode = _inode(self._path)
-        return self._database
 
     def _transaction(
         self, database: sqlite3.Connection, batch: list[Operation[Any]]
     ) -> Sequence[Any]:
-        wal.begin(database)
+        wal.begin(database, self._timeout)
         with database:  # commits, or rolls back
             now = self._now()  # behind the lock, so that no other process is ahead of us
             answers = [self._step(database, operation, now) for operation in batch]
@@ -132,19 +128,6 @@ class EmbeddedState:
             if kept is not None:
                 database.execute(_KEEP, (key, _written(kept.row), now + kept.seconds))
         return outcome.answer
-
-    def _drop(self) -> None:
-        database, self._database, self._inode = self._database, None, (0, 0)
-        if database is not None:
-            database.close()
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
 
 
 def _row(found: tuple[Any] | None) -> Row | None:

@@ -36,7 +36,7 @@ def open_state(
 def _store(state: State, at: Callable[[Path], Path], place: str) -> Store:
     scheme, _, rest = state.url.partition(":")
     if scheme == "embedded" and rest:
-        return EmbeddedState(at(Path(rest)), state.scope)
+        return EmbeddedState(at(Path(rest)), state.scope, timeout=state.timeout)
     if scheme in REMOTE:
         return _remote(state, at)
     hint = "It reads embedded:state.db, redis://127.0.0.1:6379/0, rediss://… or unix:///path."

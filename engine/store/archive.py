@@ -7,6 +7,10 @@ each mail has its own entry.  The index is SQLite and can be made again from the
     segments/<time>-<process>-<n>.seg    records: B = content, E = entry
     index.db                             where content and entries stand
 
+A folder that is taken away is begun anew, and the log says so; the mail whose record went with
+it is not accepted.  What another process prunes meanwhile, no mail relies on: the index decides,
+in one transaction, whether a mail's content is there.
+
 Fails: `Unavailable` when the disk refuses; then the mail must not be accepted.
 """
 
@@ -14,8 +18,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -36,11 +41,14 @@ from millrace.engine.store.segments import (
     packed,
     records,
     sync_folder,
+    written,
 )
 
+_log = logging.getLogger("millrace.archive")
 LEVEL = 3
 ROLL_AT = 64 << 20
 BATCH_MAX = 50
+_DIGEST = 32  # octets of a SHA-256
 WAITING_MAX = 1000
 _SCHEMA = """
 create table if not exists content (
@@ -82,6 +90,23 @@ class _Asked(NamedTuple):
     keep_seconds: float
 
 
+_Row = tuple[str, tuple[object, ...]]
+
+
+class _Content(NamedTuple):
+    """A mail's octets as they stand in a segment."""
+
+    sha256: str
+    size: int
+    record: bytes
+
+    def row(self, segment: str, at: int) -> _Row:
+        """For the index; `at` is where the record begins."""
+        before = HEAD_SIZE + _DIGEST
+        where = (segment, at + before, len(self.record) - before, self.size)
+        return _ADD_CONTENT, (self.sha256, *where)
+
+
 class Archive:
     """The Store port on a folder; open it after any fork."""
 
@@ -91,7 +116,8 @@ class Archive:
         self._writer = SegmentWriter(self._segments, roll_at)
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         self._what = f"archive {folder}"
-        self._index: sqlite3.Connection | None = None
+        self._living = wal.Living(folder / "index.db", self._connect)
+        self._index: sqlite3.Connection | None = None  # to which the open segment belongs
         self._lane: Lane[_Asked, Receipt] = Lane(
             self._what, self._keep_all, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
@@ -116,44 +142,73 @@ class Archive:
         """Write what is waiting, then close the files."""
         await self._lane.close()
         self._writer.close()
-        if self._index is not None:
-            self._index.close()
-            self._index = None
+        self._living.close()
+        self._index = None
 
     def _keep_all(self, batch: list[_Asked]) -> Sequence[Receipt | Unavailable]:
         """In the lane's thread: one sync for all that waited."""
         try:
-            self._index = self._index or self._connect()
-            return self._commit(self._index, batch)
+            return self._commit(self._current(), batch)
         except (OSError, sqlite3.Error) as error:
             return [Unavailable(self._what, str(error))] * len(batch)
+
+    def _current(self) -> sqlite3.Connection:
+        """The index; a new one holds each of its segments from the first record on."""
+        index = self._living.current()
+        if index is not self._index:
+            if self._index is not None:
+                _log.error("%s was taken away: a new one is begun", self._what)
+            self._writer.close()
+            self._index = index
+        return index
 
     def _commit(self, index: sqlite3.Connection, batch: list[_Asked]) -> list[Receipt]:
         """Append all, sync once, then index: the order that a crash may interrupt anywhere."""
         receipts: list[Receipt] = []
-        rows: list[tuple[str, tuple[object, ...]]] = []
+        rows: list[_Row] = []
         data: list[bytes] = []
-        fresh: set[str] = set()
+        contents: dict[str, _Content] = {}
+        spared: set[str] = set()  # contents that stand elsewhere
         at = self._writer.begin(batch[0].now)
         name = self._writer.name
         for asked in batch:
-            sha256, size, stored = self._content(asked.mail)
-            known = sha256 in fresh or _has_content(index, sha256)
+            content = self._content(asked.mail)
+            sha256 = content.sha256
+            known = sha256 in contents or self._has(index, sha256)
             if not known:
-                fresh.add(sha256)
-                data.append(packed(b"B", bytes.fromhex(sha256) + stored))
-                rows.append((_ADD_CONTENT, (sha256, name, at + HEAD_SIZE + 32, len(stored), size)))
+                data.append(content.record)
+                rows.append(content.row(name, at))
                 at += len(data[-1])
-            entry = _entry(asked, sha256, size)
+            elif sha256 not in contents:
+                spared.add(sha256)
+            contents[sha256] = content
+            entry = _entry(asked, sha256, content.size)
             data.append(packed(b"E", msgspec.json.encode(entry)))
             rows.append((_ADD_ENTRY, _entry_row(name, at + HEAD_SIZE, entry)))
             at += len(data[-1])
-            receipts.append(Receipt(sha256, size, known))
+            receipts.append(Receipt(sha256, content.size, known))
         self._writer.commit(b"".join(data))
-        _run(index, [*rows, (_ADD_SEGMENT, (name, at))])
+        with _transaction(index):
+            rows += self._pruned([contents[each] for each in spared if not _stands(index, each)])
+            _run(index, [*rows, (_ADD_SEGMENT, (name, self._writer.size))])
         return receipts
 
-    def _content(self, mail: Edited) -> tuple[str, int, bytes]:
+    def _pruned(self, contents: list[_Content]) -> list[_Row]:
+        """Write what stood elsewhere, and was pruned since we looked."""
+        rows, at = [], self._writer.size
+        for content in contents:
+            rows.append(content.row(self._writer.name, at))
+            at += len(content.record)
+        if contents:
+            self._writer.commit(b"".join([content.record for content in contents]))
+        return rows
+
+    def _has(self, index: sqlite3.Connection, sha256: str) -> bool:
+        """Whether a content is kept, in a segment that nobody has taken away."""
+        segment = _stands(index, sha256)
+        return bool(segment) and (self._segments / segment).exists()
+
+    def _content(self, mail: Edited) -> _Content:
         digest, size = hashlib.sha256(), 0
         compress = self._compressor.compressobj()
         stored: list[bytes] = []
@@ -162,7 +217,8 @@ class Archive:
             size += len(chunk)
             stored.append(compress.compress(chunk))
         stored.append(compress.flush())
-        return digest.hexdigest(), size, b"".join(stored)
+        record = packed(b"B", digest.digest() + b"".join(stored))
+        return _Content(digest.hexdigest(), size, record)
 
     # --- reading, for people
 
@@ -185,12 +241,12 @@ class Archive:
             ).fetchone()
         if row is None:
             raise LookupError(sha256)
-        with (self._segments / row[0]).open("rb") as segment:
-            segment.seek(row[1])
-            stored = segment.read(row[2])
         try:
+            with (self._segments / row[0]).open("rb") as segment:
+                segment.seek(row[1])
+                stored = segment.read(row[2])
             raw = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
-        except zstandard.ZstdError as error:
+        except (OSError, zstandard.ZstdError) as error:
             raise Unavailable(self._what, f"{sha256}: {error}") from None
         if hashlib.sha256(raw).hexdigest() != sha256:
             raise Unavailable(self._what, f"{sha256} does not match its content")
@@ -198,29 +254,26 @@ class Archive:
 
     def prune(self, now: float) -> list[str]:
         """Remove the segments of which no content is kept any longer; returns their names."""
-        with contextlib.closing(self._connect()) as index:
-            kept = {
-                row[0]
-                for row in index.execute(
-                    "select distinct content.segment from entry join content using (sha256)"
-                    " where until = 0 or until > ?"
-                    " union select distinct segment from entry where until = 0 or until > ?",
-                    (now, now),
-                )
-            }
-            names = [row[0] for row in index.execute("select name from segment")]
-            gone = [name for name in names if name not in kept and name != self._writer.name]
-            for name in gone:
-                (self._segments / name).unlink(missing_ok=True)
-                _run(index, [(sql, (name,)) for sql in _FORGET])
+        with contextlib.closing(self._connect()) as index, _transaction(index):
+            kept = {name for (name,) in index.execute(_KEPT, (now, now))}
+            names = [name for (name,) in index.execute("select name from segment")]
+            gone = [n for n in names if n not in kept and not written(self._segments / n)]
+            _run(index, [(sql, (name,)) for name in gone for sql in _FORGET])
+        for name in gone:
+            (self._segments / name).unlink(missing_ok=True)
         if gone:
             sync_folder(self._segments)
         return gone
 
 
-_ADD_CONTENT = "insert or ignore into content values (?, ?, ?, ?, ?)"
+_ADD_CONTENT = "insert or replace into content values (?, ?, ?, ?, ?)"
 _ADD_ENTRY = "insert or replace into entry values (?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_SEGMENT = "insert or replace into segment values (?, ?)"
+_KEPT = (
+    "select distinct content.segment from entry join content using (sha256)"
+    " where until = 0 or until > ?"
+    " union select distinct segment from entry where until = 0 or until > ?"
+)
 _FORGET = (
     "delete from content where segment = ?",
     "delete from entry where segment = ?",
@@ -228,15 +281,23 @@ _FORGET = (
 )
 
 
-def _run(index: sqlite3.Connection, rows: list[tuple[str, tuple[object, ...]]]) -> None:
+@contextlib.contextmanager
+def _transaction(index: sqlite3.Connection) -> Iterator[None]:
+    """Nobody else writes meanwhile; all is written, or nothing."""
     index.execute("begin immediate")
     with index:  # commits, or rolls back
-        for sql, values in rows:
-            index.execute(sql, values)
+        yield
 
 
-def _has_content(index: sqlite3.Connection, sha256: str) -> bool:
-    return index.execute("select 1 from content where sha256 = ?", (sha256,)).fetchone() is not None
+def _run(index: sqlite3.Connection, rows: Iterable[_Row]) -> None:
+    for sql, values in rows:
+        index.execute(sql, values)
+
+
+def _stands(index: sqlite3.Connection, sha256: str) -> str:
+    """The segment in which a content is kept, "" for none."""
+    row = index.execute("select segment from content where sha256 = ?", (sha256,)).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _entry(asked: _Asked, sha256: str, size: int) -> Entry:
@@ -260,13 +321,13 @@ def _catch_up(index: sqlite3.Connection, folder: Path) -> Opened:
         if known.get(path.name) == path.stat().st_size:
             continue
         scan = Scan()
-        rows: list[tuple[str, tuple[object, ...]]] = []
+        rows: list[_Row] = []
         for record in records(path, scan, known.get(path.name, 0)):
             indexed += 1
             if record.kind == b"B":
-                sha256, stored = record.payload[:32].hex(), record.payload[32:]
+                sha256, stored = record.payload[:_DIGEST].hex(), record.payload[_DIGEST:]
                 size = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
-                where = (sha256, path.name, record.at + 32, len(stored), len(size))
+                where = (sha256, path.name, record.at + _DIGEST, len(stored), len(size))
                 rows.append((_ADD_CONTENT, where))
             else:
                 entry = msgspec.json.decode(record.payload, type=Entry)
@@ -274,5 +335,6 @@ def _catch_up(index: sqlite3.Connection, folder: Path) -> Opened:
         rows.append((_ADD_SEGMENT, (path.name, scan.whole)))
         if scan.torn and cut(path, scan.whole):
             torn += scan.torn
-        _run(index, rows)
+        with _transaction(index):
+            _run(index, rows)
     return Opened(indexed, torn)

@@ -77,12 +77,12 @@ class ReportStore:
         self._keep = keep_seconds
         self._create = create
         self._what = f"report store {path}"
-        self._database: sqlite3.Connection | None = None
+        self._living = wal.Living(path, self._connect)
 
     @contextlib.contextmanager
     def _using(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         try:
-            database = self._database = self._database or self._connect()
+            database = self._living.current()
             if not write:
                 yield database
                 return
@@ -96,17 +96,13 @@ class ReportStore:
             raise Unavailable(self._what, f"holds what cannot be read: {error}") from None
 
     def _connect(self) -> sqlite3.Connection:
-        if self._create:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        elif not self.path.exists():
+        if not self._create and not self.path.exists():
             raise Unavailable(self._what, "there is none yet: no mail was noted, no report read")
         return wal.opened(self.path, _SCHEMA)
 
     def close(self) -> None:
         """Let go of the file."""
-        database, self._database = self._database, None
-        if database is not None:
-            database.close()
+        self._living.close()
 
     # --- what we saw
 

@@ -4,12 +4,16 @@ A record is `MRS1`, a kind (one octet), the payload's length and CRC-32, and the
 A crash can only tear the last record of a segment; `records` stops there and says where,
 so that the owner cuts the torn end off.
 
+A segment is locked while somebody appends to it.  One that lost its name (its folder was removed,
+moved, or another file system lies over it) takes nothing more: what stands in it is in no archive.
+
 Fails: OSError from the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -18,7 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
+
+from millrace.engine.wal import inode
 
 MAGIC = b"MRS1"
 _HEAD = struct.Struct(">4scII")
@@ -90,8 +96,8 @@ class SegmentWriter:
         self.size = 0
 
     def begin(self, now: float) -> int:
-        """Open a segment if there is none or it is full; the offset of the next record."""
-        if self._file is None or self.size >= self._roll_at:
+        """Open a segment if there is none, or it is full or gone; the offset of the next record."""
+        if self._file is None or self.size >= self._roll_at or not self._in_place():
             self._open(now)
         return self.size
 
@@ -101,10 +107,17 @@ class SegmentWriter:
         try:
             _write_all(self._file, data)
             os.fdatasync(self._file.fileno())
+            if not self._in_place():
+                raise FileNotFoundError(errno.ENOENT, f"{self.name} was taken away")
         except OSError:
             self._abandon()
             raise
         self.size += len(data)
+
+    def _in_place(self) -> bool:
+        """Whether the open file is still the one of its name."""
+        assert self._file is not None
+        return inode(self._folder / self.name) == inode(self._file.fileno())
 
     def _abandon(self) -> None:
         """After a failed write: cut back to the last good record, and use another file."""
@@ -123,6 +136,7 @@ class SegmentWriter:
 
     def _open(self, now: float) -> None:
         self.close()
+        self._folder.mkdir(parents=True, exist_ok=True)
         while True:
             self._serial += 1
             self.name = f"{int(now):010x}-{os.getpid()}-{self._serial}.seg"
@@ -146,12 +160,27 @@ def _write_all(file: FileIO, data: bytes) -> None:
 def cut(path: Path, whole: int) -> bool:
     """Cut a torn end off, unless a living writer holds the segment and is still at it."""
     with path.open("r+b") as segment:
-        try:
-            fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        segment.truncate(whole)
-        return True
+        free = _locked(segment)
+        if free:
+            segment.truncate(whole)
+        return free
+
+
+def written(path: Path) -> bool:
+    """Whether somebody appends to it."""
+    try:
+        with path.open("rb") as segment:
+            return not _locked(segment)
+    except FileNotFoundError:
+        return False
+
+
+def _locked(segment: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 from redis.exceptions import InvalidResponse
 
+from millrace.engine import wal
 from millrace.engine.errors import Unavailable
 from millrace.engine.operations.counter import Count
 from millrace.engine.operations.window import CountInWindow
+from millrace.engine.options import Seconds
 from millrace.engine.state.embedded import EmbeddedState
 from millrace.engine.state.exchange import Direct
+from millrace.engine.state.opening import open_state
 from millrace.engine.state.redis import RedisState
+from millrace.engine.state.settings import State
 
 
 @pytest.mark.parametrize("row", [b"garbage", b"\xff", b"", b"[]", b'{"start":"x"}', b"{}", 5])
@@ -52,6 +56,29 @@ def test_a_state_file_that_was_taken_away_is_made_anew(tmp_path: Path) -> None:
         return found
 
     assert asyncio.run(go()) == [1, 2, 1, 2]
+
+
+def test_a_state_file_that_is_locked_is_waited_for_no_longer_than_its_time_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, patience = tmp_path / "state.db", []
+
+    def begin(_: sqlite3.Connection, seconds: float) -> None:
+        patience.append(seconds)
+        raise sqlite3.OperationalError("database is locked")
+
+    async def go() -> None:
+        settings = State(url=f"embedded:{path}", timeout=Seconds(0.2))
+        state = open_state(settings, lambda each: each)
+        try:
+            with pytest.raises(Unavailable, match="locked"):
+                await state.ask(Count("k", 3600))
+        finally:
+            await state.close()
+
+    monkeypatch.setattr(wal, "begin", begin)
+    asyncio.run(go())
+    assert patience == [0.2]
 
 
 class Says:

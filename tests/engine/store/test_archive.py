@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,14 +137,16 @@ def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     assert len(list((tmp_path / "segments").iterdir())) == 3
 
 
-def test_a_disk_that_refuses_is_unavailable_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_unavailable_and_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
     async def go() -> None:
         archive = Archive(tmp_path)
         await archive.keep(mail(RAW, "GOOD"), NOW, 0)
-        descriptor = archive._writer._file.fileno()  # type: ignore[union-attr]
-        full = os.open("/dev/full", os.O_WRONLY)
-        os.dup2(full, descriptor)
-        os.close(full)
+        monkeypatch.setattr(os, "fdatasync", refuse)
         try:
             await archive.keep(mail(b"Subject: y\r\n\r\n", "BAD"), NOW, 0)
         finally:
@@ -170,3 +175,119 @@ def test_a_disk_that_runs_full_takes_a_mail_wholly_or_not_at_all(tmp_path: Path)
     assert (archive.opened.torn, archive.opened.indexed) == (0, 0)
     assert [entry.id for entry in archive.entries()] == ["small", "later"]
     assert sum(path.stat().st_size for path in (tmp_path / "segments").iterdir()) < 2000
+
+
+# --- what others do to the folder meanwhile
+
+
+def kept_around(folder: Path, between: Callable[[], object], *mails: Edited) -> None:
+    """Keep the first mail, let something happen, keep the others."""
+
+    async def go() -> None:
+        archive = Archive(folder)
+        try:
+            await archive.keep(mails[0], NOW, 1)
+            between()
+            for each in mails[1:]:
+                await archive.keep(each, NOW, 0)
+        finally:
+            await archive.close()
+
+    asyncio.run(go())
+
+
+def whole(folder: Path) -> list[str]:
+    archive = Archive(folder)
+    entries = list(archive.entries())
+    assert all(archive.content(entry.sha256) for entry in entries)
+    return [entry.id for entry in entries]
+
+
+@pytest.mark.parametrize("again", [RAW, RAW + b"more\r\n"], ids=["the same", "another"])
+@pytest.mark.parametrize("name", [".", "segments"])
+def test_what_comes_after_the_folder_was_removed_is_kept(
+    tmp_path: Path, name: str, again: bytes
+) -> None:
+    folder = tmp_path / "archive"
+    kept_around(folder, lambda: shutil.rmtree(folder / name), mail(RAW, "A"), mail(again, "B"))
+    archive = Archive(folder)
+    (entry,) = archive.entries("B")
+    assert archive.content(entry.sha256) == again
+
+
+def test_what_comes_after_the_folder_was_moved_is_in_the_new_one(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "archive", tmp_path / "elsewhere"
+    kept_around(folder, lambda: folder.rename(elsewhere), mail(RAW, "A"), mail(RAW, "B"))
+    assert (whole(folder), whole(elsewhere)) == (["B"], ["A"])
+
+
+def test_no_entry_is_lost_with_the_index_of_a_living_archive(tmp_path: Path) -> None:
+    mails = [mail(RAW + name.encode(), name) for name in "ABC"]
+    kept_around(tmp_path, lambda: without_index(tmp_path), *mails)
+    assert sorted(whole(tmp_path)) == ["A", "B", "C"]
+
+
+def without_index(folder: Path) -> None:
+    for path in folder.glob("index.db*"):
+        path.unlink()
+
+
+def test_segment_that_goes_while_a_mail_is_written_keeps_no_mail(tmp_path: Path) -> None:
+    async def go() -> None:
+        archive = Archive(tmp_path / "archive")
+        write = archive._writer.commit
+
+        def commit(data: bytes) -> None:
+            archive._writer.commit = write  # type: ignore[method-assign]
+            shutil.rmtree(tmp_path / "archive")
+            write(data)
+
+        archive._writer.commit = commit  # type: ignore[method-assign]
+        try:
+            with pytest.raises(Unavailable, match="was taken away"):
+                await archive.keep(mail(RAW, "A"), NOW, 0)
+            await archive.keep(mail(RAW, "B"), NOW, 0)
+        finally:
+            await archive.close()
+
+    asyncio.run(go())
+    assert whole(tmp_path / "archive") == ["B"]
+
+
+def test_segment_that_is_being_written_is_not_pruned(tmp_path: Path) -> None:
+    pruned: list[list[str]] = []
+
+    def prune() -> None:
+        pruned.append(Archive(tmp_path).prune(NOW + YEAR))
+
+    kept_around(tmp_path, prune, mail(RAW, "A"), mail(b"new\r\n", "B"))
+    assert (whole(tmp_path), pruned) == (["A", "B"], [[]])
+
+
+def test_content_that_is_pruned_while_a_mail_needs_it_is_kept_again(tmp_path: Path) -> None:
+    keep(tmp_path, mail(RAW, "OLD"), seconds=1)
+
+    async def go() -> None:
+        archive, other = Archive(tmp_path), Archive(tmp_path)
+        write = archive._writer.commit
+
+        def commit(data: bytes) -> None:
+            archive._writer.commit = write  # type: ignore[method-assign]
+            write(data)
+            assert len(other.prune(NOW + YEAR)) == 1
+
+        archive._writer.commit = commit  # type: ignore[method-assign]
+        await archive.keep(mail(RAW, "NEW"), NOW, 0)
+        await archive.close()
+
+    asyncio.run(go())
+    assert whole(tmp_path) == ["NEW"]
+    without_index(tmp_path)
+    assert whole(tmp_path) == ["NEW"]
+
+
+def test_content_whose_segment_is_gone_is_named(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW))
+    segment(tmp_path).unlink()
+    with pytest.raises(Unavailable, match=f"{receipt.sha256}: .*No such file"):
+        Archive(tmp_path).content(receipt.sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 from pathlib import Path
@@ -33,6 +34,14 @@ def test_mails_alike_share_a_row_that_counts_them(store: ReportStore) -> None:
     assert lost == 0
     assert store.days() == [(TODAY, "b.example"), (TODAY + 1, "b.example")]
     assert store.days("c.example") == []
+
+
+def test_store_that_was_taken_away_is_begun_anew(store: ReportStore, tmp_path: Path) -> None:
+    store.note({key_of(TODAY, SEEN): 2}, DAY)
+    (tmp_path / "r").rename(tmp_path / "elsewhere")
+    store.note({key_of(TODAY, SEEN): 1}, DAY)
+    with contextlib.closing(ReportStore(tmp_path / "r" / "reports.db", create=False)) as others:
+        assert [seen.count for seen in others.seen(TODAY, "b.example")[0]] == [1]
 
 
 def test_rows_are_bounded_by_domain_and_the_rest_is_counted(
