@@ -1,6 +1,7 @@
 """Leases: at most so many hold a thing at once, and each for a time.
 
-An answer is never cached: a lease that two believe to hold would be none.
+An answer is never cached: a lease that two believe to hold would be none.  When the clock was set
+back, leases last from its new time on, so that those of the dead do not last for the whole step.
 """
 
 from __future__ import annotations
@@ -31,12 +32,16 @@ class Acquire(Operation[Lease]):
 
     script: ClassVar[str] = """
 redis.call('zremrangebyscore', KEYS[1], '-inf', text(now))
+local until_max = text(now + number(4))
+for _, holder in ipairs(redis.call('zrangebyscore', KEYS[1], '(' .. until_max, '+inf')) do
+  redis.call('zadd', KEYS[1], until_max, holder)
+end
 local holders = redis.call('zcard', KEYS[1])
 if not redis.call('zscore', KEYS[1], ARGV[2]) then
   if holders >= number(3) then return {0, holders} end
   holders = holders + 1
 end
-redis.call('zadd', KEYS[1], text(now + number(4)), ARGV[2])
+redis.call('zadd', KEYS[1], until_max, ARGV[2])
 if redis.call('pttl', KEYS[1]) < number(4) * 1000 then
   redis.call('pexpire', KEYS[1], math.ceil(number(4) * 1000))
 end
@@ -57,9 +62,11 @@ return {1, holders}
         return Release(self.key, self.holder)
 
     def step(self, rows: Sequence[Row | None], now: float) -> Outcome[Lease]:
-        live = _live(rows[0], now)
+        found = _live(rows[0], now)
+        live = {holder: min(until, now + self.seconds) for holder, until in found.items()}
         if self.holder not in live and len(live) >= self.limit:
-            return Outcome(Lease(False, len(live)))
+            kept = _kept(live, now) if live != found else None
+            return Outcome(Lease(False, len(live)), (kept,))
         live[self.holder] = now + self.seconds
         return Outcome(Lease(True, len(live)), (_kept(live, now),))
 

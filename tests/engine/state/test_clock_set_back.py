@@ -12,6 +12,7 @@ from fakes import ManualClock
 
 from millrace.engine.operations.bucket import TakeTokens
 from millrace.engine.operations.greylist import NoteVisit, Terms
+from millrace.engine.operations.lease import Acquire
 from millrace.engine.operations.operation import DAY, Operation
 from millrace.engine.operations.window import CountInWindow
 from millrace.engine.ports import State
@@ -27,7 +28,7 @@ Walk = Any
 
 @pytest.fixture(params=["memory", "embedded", "redis"])
 def walk(request: pytest.FixtureRequest, tmp_path: Path) -> Walk:
-    """The answers to one operation, asked at some seconds after NOW."""
+    """The answers to an operation at some seconds after NOW; `then` is asked after the first."""
     clock = ManualClock(NOW)
 
     def opened() -> State:
@@ -39,12 +40,14 @@ def walk(request: pytest.FixtureRequest, tmp_path: Path) -> Walk:
         exchange, scope = connect.exchange(settings, lambda path: path), uuid.uuid4().hex
         return RedisState(exchange, "redis", scope=scope, now=clock.now)
 
-    def walked(operation: Operation[Any], *seconds: float) -> list[Any]:
+    def walked(
+        operation: Operation[Any], *seconds: float, then: Operation[Any] | None = None
+    ) -> list[Any]:
         async def go() -> list[Any]:
             state, answers = opened(), []
             for each in seconds:
                 clock.time = NOW + each
-                answers.append(await state.ask(operation))
+                answers.append(await state.ask((answers and then) or operation))
             await state.close()
             return answers
 
@@ -69,3 +72,9 @@ def test_a_triplet_waits_from_the_new_time_on(walk: Walk) -> None:
     found = walk(visit, DAY, 0, 299, 301)
     assert [each.state for each in found] == ["new", "new", "early", "passed"]
     assert found[1].left == pytest.approx(300)
+
+
+def test_a_lease_of_who_died_ends_after_its_time_from_the_new_time_on(walk: Walk) -> None:
+    dead, living = (Acquire("k", holder, limit=1, seconds=60) for holder in ("dead", "living"))
+    found = walk(dead, DAY, 0, 59, 61, then=living)
+    assert [each.granted for each in found] == [True, False, False, True]
