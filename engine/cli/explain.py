@@ -36,7 +36,9 @@ LINE_MAX = 64 << 20
 @click.option("--login", default="", metavar="USER", help="Who is logged in.")
 @click.option("--pipeline", default="", metavar="NAME", help="By default the first that is served.")
 @click.option("--policy", default="", metavar="NAME", help="Instead of the pipeline's own.")
-@click.option("--revision", default="files", metavar="REV", help="As in `policy diff`.")
+@click.option(
+    "--revision", default="files", metavar="REV", help="Judge by this one, not by the files."
+)
 @click.option("--dns", type=click.Path(path_type=Path), metavar="ZONE", help="Answer from a file.")
 @click.option("--now", metavar="TIME", help="The time, such as 2026-11-23T12:00:00Z.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
