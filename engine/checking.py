@@ -63,7 +63,8 @@ def check(
     """Survey these pipelines, by default all; `policy` stands in for their own."""
     wanted = tuple(named) or tuple(pipelines(settings))
     today = today or datetime.datetime.now(datetime.UTC).date()
-    every = dict.fromkeys([*wanted, *pipelines(settings)])
+    # who has a policy of his own tells nothing of one that stands in for it
+    every = dict.fromkeys([*wanted, *(() if policy else pipelines(settings))])
     surveyed: dict[str, Surveyed] = {}
     findings: list[Finding] = []
     for name in every:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def test(config: Path | None, overrides: tuple[str, ...], **given: Any) -> int: 
         _new(settings, given)
         return 0
     tried = list(_tried(settings, given["named"], given["policy"]))
-    outcomes = [outcome for _, trial in tried for outcome in trial.outcomes]
+    outcomes = list(_once(outcome for _, trial in tried for outcome in trial.outcomes))
     for outcome in outcomes:
         if outcome.problem:
             click.echo("\n".join(_failed(outcome)))
@@ -92,6 +92,16 @@ def _tried(settings: Settings, named: tuple[str, ...], policy: str) -> Iterator[
         trial = trials.try_policy(settings, plan)
         if trial is not None:
             yield plan, trial
+
+
+def _once(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    """A case that comes out alike in several pipelines of one policy, once."""
+    seen: set[tuple[object, ...]] = set()
+    for outcome in outcomes:
+        alike = (outcome.case.place, outcome.problem, *outcome.difference)
+        if alike not in seen:
+            seen.add(alike)
+            yield outcome
 
 
 def _reported(path: Path, tried: _Tried) -> None:

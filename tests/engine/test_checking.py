@@ -8,6 +8,7 @@ from millrace.engine import checking
 from millrace.engine.settings import Settings
 
 VIRUS = '[[filter]]\nuse = "virus"\n'
+SPAM = '[[filter]]\nuse = "spam"\n'
 SPF = '[[filter]]\nuse = "spf"\n'
 FAIL = '[[rule]]\nname = "fail"\nwhen = "spf.result == \'fail\'"\nthen = "reject"\n'
 FOUND = '[[rule]]\nname = "found"\nwhen = "virus.result == \'found\'"\nthen = "reject"\n'
@@ -51,6 +52,17 @@ def test_rule_that_is_shadowed_in_one_pipeline_alone_is_a_note(settings):
     assert (found.level, found.about) == ("note", "x")
     assert found.fault.hint.startswith("So it is in the pipeline a; another one needs it.\n")
     assert report.errors == ()
+
+
+def test_pipeline_of_another_policy_does_not_soften_what_a_chosen_one_says(settings):
+    first = "[[rule]]\nname = \"x\"\nwhen = \"virus.found == 'x' and helo.name == 'h'\"\n"
+    then = '[[rule]]\nname = "y"\nwhen = "helo.name == \'h\' or spam.gtube"\nthen = "tag"\n'
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + VIRUS)
+    write(settings, "pipelines/b.toml", 'policy = "other"\n' + VIRUS + SPAM)
+    write(settings, "policies/law.toml", first + 'then = "reject"\n' + then)
+    write(settings, "policies/other.toml", FOUND)
+    report = checking.check(settings, ["a"], "law", today=TODAY)
+    assert [f.level for f in report.findings if f.code == "shadowed"] == ["error"]
 
 
 def test_order_that_two_pipelines_share_is_told_once_and_in_full(settings):

@@ -68,6 +68,13 @@ def test_red_case_is_printed_with_its_place_sum_and_difference(run):
     )
 
 
+def test_case_that_comes_out_alike_in_two_pipelines_is_told_and_counted_once(run):
+    Path("pipelines/out.toml").write_text('policy = "law"\n[[filter]]\nuse = "spf"\n')
+    Path("policies/law.test.toml").write_text(GREEN + RED)
+    alone, both = run(), run("--pipeline", "out")
+    assert both == alone
+
+
 def test_rules_and_weights_that_no_case_tried_are_named(run):
     Path("policies/law.test.toml").write_text(GREEN)
     status, told = run("-v")
