@@ -34,9 +34,13 @@ _LIVELY = ("shadowed", "weight-unreached")  # an error only where it is so where
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """One pipeline: what it came to, and what was found in it alone."""
+    """One pipeline: what it came to, and what was found in it alone.
+
+    `own` is whether the policy is that which its file names.
+    """
 
     plan: Plan
+    own: bool
     trial: Trial | None
     found: tuple[Finding, ...]
 
@@ -63,8 +67,7 @@ def check(
     """Survey these pipelines, by default all; `policy` stands in for their own."""
     wanted = tuple(named) or tuple(pipelines(settings))
     today = today or datetime.datetime.now(datetime.UTC).date()
-    # who has a policy of his own tells nothing of one that stands in for it
-    every = dict.fromkeys([*wanted, *(() if policy else pipelines(settings))])
+    every = dict.fromkeys([*wanted, *pipelines(settings)])
     surveyed: dict[str, Surveyed] = {}
     findings: list[Finding] = []
     for name in every:
@@ -108,7 +111,7 @@ def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) 
     found += strained(spec, plan.nodes)
     red = plans.red_faults([trial] if trial else [])
     found += [Finding("red-test", "error", fault) for fault in red]
-    return Surveyed(plan, trial, tuple(found))
+    return Surveyed(plan, spec.policy == plan.policy.name, trial, tuple(found))
 
 
 def _changed(overlays: Collection[Document]) -> set[str]:
@@ -129,7 +132,8 @@ def _compared(surveyed: Mapping[str, Surveyed], name: str) -> Iterator[Finding]:
     for finding in mine.found:
         if finding.code in _EVERYWHERE and not all(_has(s, finding) for s in sharing):
             continue
-        needed = [s for s in sharing if _live(s.plan, finding.about) and not _has(s, finding)]
+        needing = (s for s in sharing if s.own and _live(s.plan, finding.about))
+        needed = [s for s in needing if not _has(s, finding)]
         if finding.code in _LIVELY and needed:
             yield _only_here(finding, name)
         else:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -38,6 +39,7 @@ from millrace.engine.policy.syntax import TEXT_MAX as TEXT_MAX
 from millrace.engine.policy.syntax import Misfit as Misfit
 
 DEPTH_MAX = 50
+_FIELD_NAME = re.compile(r"[\w-]+")
 NO_LISTS: Lists = {}
 
 
@@ -66,6 +68,7 @@ class Expression:
 def compile_text(text: str, names: Mapping[str, Kind], lists: Lists = NO_LISTS) -> Expression:
     """Compile one expression whose names stand for records (or `score`, a number)."""
     parsed = parse(text)
+    fitting.one(parsed)
     compiler = _Compiler(parsed, names, lists)
     kind, run = compiler.compile(parsed.body, 0)
     parts = tuple(_part(each, parsed, names, lists) for each in _conjuncts(parsed.body))
@@ -151,6 +154,9 @@ class _Compiler:
             return NUMBER, closures.constant(value)
         if isinstance(value, str):
             return TEXT, closures.constant(value)
+        if value is None:
+            sentence = "'None' is not of this language"
+            raise self._misfit(node, sentence, "What is absent is false: write NAME, or not NAME.")
         raise self._foreign(node)
 
     def _name(self, node: ast.Name, depth: int) -> tuple[Kind, Run]:
@@ -260,6 +266,14 @@ class _Compiler:
             return closures.held(found.holds, run, denies=denies)
         self.scope.refuse_unquoted(kind, right)
         other_kind, other = self.compile(right, depth)
+        if (
+            member
+            and other_kind.item
+            and other_kind.item.record
+            and isinstance(right, ast.Attribute)
+        ):
+            fact = self.compile(right.value, depth)[0].record
+            raise fitting.whole_facts(self.parsed, left, right, fields_of(fact) if fact else {})
         fitting.comparison(self.parsed, op, Term(left, kind), Term(right, other_kind))
         return self._compared(type(op), _Side(left, kind, run), _Side(right, other_kind, other))
 
@@ -321,6 +335,11 @@ class _Compiler:
             raise self._misfit(node, f"{name} is written {function.usage}")
         if function.asks:
             self.scope.ask(node, function.asks)
+        if function.asks == "headers" and not isinstance(node.args[0], ast.Constant):
+            sentence = "a header field is named by a text in quotes"
+            raise self._misfit(
+                node.args[0], sentence, f"Write {name}({self._quoted(node.args[0])})."
+            )
         compiled = [self.compile(argument, depth) for argument in node.args]
         for argument, (kind, _) in zip(node.args, compiled, strict=True):
             if kind.word not in function.takes:
@@ -353,6 +372,10 @@ class _Compiler:
 
     def _foreign(self, node: ast.expr) -> Misfit:
         return self._misfit(node, f"'{self._shown(node)}' is not of this language", _ALLOWED)
+
+    def _quoted(self, node: ast.expr) -> str:
+        bare = self._shown(node)
+        return repr(bare if _FIELD_NAME.fullmatch(bare) else "List-Id")
 
     def _shown(self, node: ast.expr) -> str:
         return self.parsed.shown(node)

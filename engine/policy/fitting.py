@@ -6,6 +6,7 @@ Fails: each function raises `Misfit` at the node that does not fit.
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from millrace.engine.document import meant
@@ -29,6 +30,13 @@ class Term(NamedTuple):
     kind: Kind
 
 
+def one(parsed: Parsed) -> None:
+    """Refuse two conditions with a comma between them."""
+    if isinstance(parsed.body, ast.Tuple) and not parsed.plain.startswith("("):
+        hint = "Write and, or or, between two conditions; a fraction has a point: 10.5MiB."
+        raise parsed.misfit(parsed.body, "a comma stands between two conditions", hint)
+
+
 def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
     """Refuse what can never hold, or compares things of two kinds."""
     if isinstance(op, (ast.Is, ast.IsNot)):
@@ -42,6 +50,7 @@ def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
         _possible(parsed, left, right.node)
         _same(parsed, right.node, left, Term(right.node, right.kind.item or TEXT))
     elif isinstance(op, (ast.Eq, ast.NotEq)):
+        _many(parsed, op, left, right)
         _possible(parsed, left, right.node)
         _possible(parsed, right, left.node)
         _same(parsed, right.node, left, right)
@@ -49,6 +58,20 @@ def comparison(parsed: Parsed, op: ast.cmpop, left: Term, right: Term) -> None:
         number(parsed, left)
         number(parsed, right)
         units(parsed, left, right)
+
+
+def whole_facts(
+    parsed: Parsed, left: ast.expr, right: ast.Attribute, beside: Mapping[str, Kind]
+) -> Misfit:
+    """Nothing is in a list of whole facts; `beside` are the fields that may have been meant."""
+    text, fact = parsed.shown(left), parsed.shown(right.value)
+    value = left.value if isinstance(left, ast.Constant) else None
+    found = [f"{fact}.{name} == {text}" for name, kind in beside.items() if value in kind.choices]
+    for name, kind in beside.items():
+        if not found and kind.item is not None and kind.item.texty:
+            found.append(f"{text} in {fact}.{name}")
+    hint = f"Write {', or '.join(found)}." if found else ""
+    return parsed.misfit(right, f"'{parsed.shown(right)}' holds whole facts", hint)
 
 
 def placed(parsed: Parsed, op: type[ast.cmpop], term: Term, other: ast.expr) -> frozenset[object]:
@@ -71,6 +94,10 @@ def number(parsed: Parsed, term: Term) -> None:
         shown = parsed.shown(term.node)
         quoted = isinstance(term.node, ast.Constant) and term.kind.texty
         shown, hint = (shown, "Write it without quotes.") if quoted else (f"'{shown}'", "")
+        if term.kind.record:
+            known = fields_of(term.kind.record).items()
+            numbers = [f"{shown[1:-1]}.{name}" for name, kind in known if kind.word == "number"]
+            hint = f"Write {', or '.join(numbers)}." if numbers else ""
         raise parsed.misfit(term.node, f"{shown} is {term.kind.shown}, not a number", hint)
 
 
@@ -91,7 +118,9 @@ def decides(parsed: Parsed, term: Term) -> None:
     if kind.word in ("choice", "listing") or (
         isinstance(node, ast.Constant) and kind.word != TRUTH.word
     ):
-        sentence = f"'{parsed.shown(node)}' is {kind.shown}, not a condition"
+        shown = parsed.shown(node)
+        shown = shown if isinstance(node, ast.Constant) else f"'{shown}'"
+        sentence = f"{shown} is {kind.shown}, not a condition"
         hint = "Compare it: a == 'x' or a == 'y', a in ['x', 'y']."
         if kind.word == "listing":
             hint = f"Write NAME in {parsed.shown(node)}."
@@ -124,6 +153,15 @@ def _inside_out(
     elif left.kind.word == "text":
         hint += f"\nTo look for a text in it: {text} {word} {shown}."
     return f"after '{word}' comes a list; {text} is one text", hint
+
+
+def _many(parsed: Parsed, op: ast.Eq | ast.NotEq, left: Term, right: Term) -> None:
+    """Refuse one value that is compared with a list of them."""
+    for one, many in ((left, right), (right, left)):
+        if isinstance(many.node, (ast.List, ast.Tuple)) and one.kind.word != "list":
+            word = "in" if isinstance(op, ast.Eq) else "not in"
+            hint = f"Write {parsed.shown(one.node)} {word} {parsed.shown(many.node)}."
+            raise parsed.misfit(many.node, "one value is compared with a list", hint)
 
 
 def _possible(parsed: Parsed, term: Term, other: ast.expr) -> None:

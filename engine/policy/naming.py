@@ -14,6 +14,24 @@ from millrace.engine.policy.listing import Listing, Lists
 from millrace.engine.policy.syntax import Parsed
 
 FIELDS_SHOWN = 4
+_ELSEWHERE = {  # what other languages call it: what it is called here, where it is known
+    "to": ("recipient", "header('To')"),
+    "rcpt": ("recipient",),
+    "recipients": ("recipient",),
+    "envelope": ("sender", "recipient"),
+    "mail": ("sender", "message"),
+    "mailfrom": ("sender",),
+    "mail_from": ("sender",),
+    "return_path": ("sender",),
+    "author": ("from",),
+    "client": ("peer",),
+    "remote": ("peer",),
+    "ehlo": ("helo",),
+    "auth": ("login",),
+    "user": ("login",),
+    "body": ("message",),
+    "list": ("lists.NAME",),
+}
 SHELF = "lists"  # the word before a named list: `lists.partners`
 
 
@@ -83,6 +101,11 @@ class Names:
         if self.word(root) in known or (root is not node and nearest(root.id, known)):
             return
         shown = self._parsed.shown(node)
+        if root is node and shown in self._lists:
+            hint = f"A list is written {SHELF}.{shown}."
+            raise self._parsed.misfit(node, f"nothing here is called '{shown}'", hint)
+        if root is not node and self.word(root) in _ELSEWHERE:
+            return
         hint = f"Text stands in quotes: '{shown}'."
         if kind.word == "choice" and shown not in kind.choices:
             hint += "\n" + meant(shown, kind.choices)
@@ -91,6 +114,8 @@ class Names:
     def _meant(self, name: str) -> str:
         if name.lower() in ("true", "false", "yes", "no"):
             return "Write True or False; a field that is true or false needs no ==."
+        if elsewhere := self._elsewhere(name.lower()):
+            return elsewhere
         if nearest(name, self._names) is None and (whole := self._whole(name)):
             return whole
         hint = meant(name, self._names)
@@ -98,6 +123,15 @@ class Names:
         if any(name in kind.choices for r in records for kind in fields_of(r).values()):
             return f"Text stands in quotes: '{name}'.\n" + hint
         return hint
+
+    def _elsewhere(self, name: str) -> str:
+        """What to write for a word of another language, as far as this place knows it."""
+        meant_here = [
+            word
+            for word in _ELSEWHERE.get(name, ())
+            if word in self._names or not word.isidentifier()
+        ]
+        return f"Write {', or '.join(meant_here)}." if meant_here else ""
 
     def _whole(self, field: str) -> str:
         """What to write for the bare name of a field: `headers.subject`; "" where it is none."""

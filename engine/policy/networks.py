@@ -25,10 +25,7 @@ class Networks:
     def __init__(self, texts: Iterable[str]) -> None:
         by_length: dict[tuple[int, int], set[int]] = {}  # family and host bits
         for text in texts:
-            try:
-                found = network(text.strip())
-            except ValueError:
-                raise ValueError(f"{text!r} is no network") from None
+            found = _plain(text.strip())
             bits = found.max_prefixlen - found.prefixlen
             by_length.setdefault((found.version, bits), set()).add(
                 int(found.network_address) >> bits
@@ -42,6 +39,16 @@ class Networks:
             if family == version and number >> bits in heads:
                 return True
         return False
+
+
+def _plain(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        found = network(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network") from None
+    if ipaddress.ip_interface(text).ip != ipaddress.ip_network(text, strict=False)[0]:
+        raise ValueError(f"{text!r} has bits behind its mask: {found} is meant, or an address")
+    return found
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from millrace.engine.document import nearest
 from millrace.engine.options import OCTETS, SECONDS
+from millrace.engine.policy.advice import advice
 
 Unit = Literal["", "octets", "seconds"]
 
@@ -160,38 +161,7 @@ def _tree(plain: str, masked: str, shift: int) -> ast.expr:
             return ast.parse(plain, mode="eval").body
     except SyntaxError as error:
         offset = max((error.offset or 1) - 1, 0) + shift
-        raise _advice(masked, error.msg, min(offset, max(len(masked) - 1, 0))) from None
+        offset = min(offset, max(len(masked) - 1, 0))
+        raise Misfit(*advice(masked, error.msg, offset)) from None
     except (ValueError, MemoryError, RecursionError):
         raise Misfit("cannot be read: nested too deeply, or holds a NUL") from None
-
-
-_FINDING = "Write 'x' in TEXT, or matches(TEXT, 'regular expression')."
-_MISTAKES = (
-    (r"=>|=<|<>", "'{}' is not of this language", "Write >=, <= or !=."),
-    (r"=~", "'{}' is not of this language", "Write matches(TEXT, 'regular expression')."),
-    (r"(?<![=!<>])=(?!=)", "'=' sets a value; a condition compares", "Write == to compare."),
-    (r"===", "'===' is not of this language", "Write == to compare."),
-    (r"&&|\|\|", "'&&' and '||' are not of this language", "Write and, or, not."),
-    (r"(?<![\w.])pass(?!\w)", "nothing here is called 'pass'", "Text stands in quotes: 'pass'."),
-    (r"!(?!=)", "'!' is not of this language", "Write not."),
-    (r"\b(?:contains|like|startswith|endswith)\b", "'{}' is not of this language", _FINDING),
-    (r"\b(?:AND|OR|NOT|IN)\b", "'{}' is written in small letters", "Write and, or, not, in."),
-)
-_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)
-
-
-def _advice(masked: str, words: str, offset: int) -> Misfit:
-    """What a newcomer probably meant; else Python's own words."""
-    bare = _TEXT.sub(lambda found: " " * len(found[0]), masked)
-    for pattern, sentence, hint in sorted(_MISTAKES, key=lambda m: _first(m[0], bare)):
-        found = re.search(pattern, bare)
-        if found:
-            return Misfit(sentence.format(found[0]), hint, found.start(), len(found[0]))
-    if "unterminated string" in words:
-        return Misfit("a text has no end", "A text stands between two quotes: 'x'.", offset)
-    return Misfit(f"is no condition: {words}", "", offset)
-
-
-def _first(pattern: str, bare: str) -> int:
-    found = re.search(pattern, bare)
-    return found.start() if found else len(bare)

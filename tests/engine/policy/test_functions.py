@@ -53,7 +53,7 @@ def test_under_knows_a_domain_and_what_is_below_it(name, expected):
     ],
 )
 def test_within_knows_networks_of_both_families(ip, expected):
-    assert value("within(it.name, '192.0.2.1/24', '2001:db8::/32')", name=ip) is expected
+    assert value("within(it.name, '192.0.2.0/24', '2001:db8::/32')", name=ip) is expected
 
 
 def test_lower_len_min_and_max_compute():

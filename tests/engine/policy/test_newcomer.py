@@ -137,3 +137,59 @@ law.toml:3:27  'greylist' is known for one recipient, 'message' only for the who
                               ^^^^^^^
     Split the rule in two."""
     )
+
+
+@pytest.mark.parametrize(
+    ("when", "column", "sentence", "hint"),
+    [
+        ("spf.result == ‘fail’", 23, "‘ is no quote here", "Write straight quotes: 'x'."),
+        ("spf.result == “fail”", 23, "“ is no quote here", "Write straight quotes: 'x'."),
+        ("message.size > 10 MiB", 24, "'10 MiB' is an amount in two words", "Write 10MiB."),
+        ("message.size > 10,5MiB", 9, "a comma stands between two conditions",
+         "Write and, or or, between two conditions; a fraction has a point: 10.5MiB."),
+        ("message.size > 1.000.000", 24, "'1.000.000' is no number", "Write 1000000."),
+        ("spam.probability > 50%", 28, "'50%' is not of this language",
+         "A share goes from 0 to 1: write 0.5."),
+        ("headers.subject matches 'x'", 25, "'matches' is a function",
+         "Write matches(TEXT, 'regular expression')."),
+        ("headers.subject ~ 'x'", 25, "'~' is not of this language",
+         "Write matches(TEXT, 'regular expression')."),
+        ("peer.ip == 192.0.2.1", 20, "192.0.2.1 is no number",
+         "An address stands in quotes: '192.0.2.1'."),
+        ("peer.ip in 2001:db8::/32", 20, "2001:db8::/32 is no number",
+         "An address stands in quotes: '2001:db8::/32'."),
+        ("peer.ip in '192.0.2.1/24'", 20,
+         "'192.0.2.1/24' has bits behind its mask: 192.0.2.0/24 is meant, or an address",
+         "Write '192.0.2.0/24'."),
+        ("spf.result == 'fail' and", 30, "nothing follows 'and'",
+         "Write what it joins, or take it away."),
+        ("or spf.result == 'fail'", 9, "nothing stands before 'or'",
+         "Write what it joins, or take it away."),
+        ("if spf.result == 'fail'", 9, "'if' is not of this language",
+         'A condition stands alone; what becomes of the mail is the key "then".'),
+        ("spf.result: 'fail'", 19, "':' is not of this language", "Write == to compare."),
+        ("spf == None", 16, "'None' is not of this language",
+         "What is absent is false: write NAME, or not NAME."),
+        ("to == 'a@b.example'", 9, "nothing here is called 'to'",
+         "Write recipient, or header('To')."),
+        ("from.domain in list.partners", 24, "nothing here is called 'list'",
+         "Write lists.NAME."),
+        ("from.domain in partners", 24, "nothing here is called 'partners'",
+         "A list is written lists.partners."),
+        ("spam > 0.5", 9, "'spam' is record, not a number", "Write spam.probability."),
+        ("spf.result == ['fail', 'softfail']", 23, "one value is compared with a list",
+         "Write spf.result in ['fail', 'softfail']."),
+        ("has_header(X-Foo)", 20, "a header field is named by a text in quotes",
+         "Write has_header('X-Foo')."),
+        ("'pass' in dkim.signatures", 19, "'dkim.signatures' holds whole facts",
+         "Write dkim.result == 'pass'."),
+        ("'a.example' in dkim.signatures", 24, "'dkim.signatures' holds whole facts",
+         "Write 'a.example' in dkim.domains."),
+        ("spf.result == 'fail' or 'softfail'", 33, "'softfail' is text, not a condition",
+         "Compare it: a == 'x' or a == 'y', a in ['x', 'y']."),
+    ],
+)  # fmt: skip
+def test_habit_of_another_language_is_told_with_what_to_type(when, column, sentence, hint):
+    lines = rule(when).splitlines()
+    assert lines[0] == f"law.toml:3:{column}  {sentence}"
+    assert lines[-1] == f"    {hint}"
