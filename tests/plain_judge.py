@@ -114,12 +114,20 @@ def _field(path: str, facts: Facts) -> Any:
     return found
 
 
+_ENCODED_WORD = re.compile(r"=\?[^?]+\?[bBqQ]\?[^?]*\?=")
+
+
 def _header(name: str, facts: Facts) -> str | None:
     fields = facts["headers"].fields if "headers" in facts else ()
     for field, value in fields:
         if field.decode().lower() == name.lower():
-            return str(email.header.make_header(email.header.decode_header(value.decode())))
+            return _ENCODED_WORD.sub(_decoded, value.decode())
     return None
+
+
+def _decoded(word: re.Match[str]) -> str:
+    # one word alone: around it the library adds blanks that the field does not have
+    return str(email.header.make_header(email.header.decode_header(word[0])))
 
 
 def _compared(op: str, a: Any, b: Any) -> bool:
