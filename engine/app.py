@@ -16,7 +16,7 @@ from typing import Any
 from millrace.engine import plans as files
 from millrace.engine import reload
 from millrace.engine.census import Census, Seat
-from millrace.engine.doors import Door, Doorway, open_door
+from millrace.engine.doors import Door, Doorway, look_at, open_door
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.health import needs_of
 from millrace.engine.lists.shelf import LivingList
@@ -52,6 +52,17 @@ def plans_of(settings: Settings) -> dict[str, Plan]:
         place = Place(settings.source)
         raise Misconfigured(Fault("there is no [[listener]]: nothing to serve", hint, place))
     return reload.first(settings, (each.pipeline for each in settings.listener))
+
+
+async def rehearse(settings: Settings, plans: Mapping[str, Plan]) -> None:
+    """Open the services that these plans ask for, look at the doors, and close all."""
+    for each in settings.listener:
+        look_at(settings, each)
+    services = Services(settings)
+    try:
+        services.open(plans.values())
+    finally:
+        await services.close()
 
 
 class App:
