@@ -45,13 +45,13 @@ class Stand:
     given: Mapping[int, sockets.Given] = field(default_factory=dict)
 
 
-def plans_of(settings: Settings) -> dict[str, Plan]:
+def plans_of(settings: Settings, passed_by: reload.PassedBy = lambda _: None) -> dict[str, Plan]:
     """The plans of all doors, their policies tested; raises `Misconfigured`."""
     if not settings.listener:
         hint = "Write one, or make a settings file with `millrace init`."
         place = Place(settings.source)
         raise Misconfigured(Fault("there is no [[listener]]: nothing to serve", hint, place))
-    return reload.first(settings, (each.pipeline for each in settings.listener))
+    return reload.first(settings, (each.pipeline for each in settings.listener), passed_by)
 
 
 async def rehearse(settings: Settings, plans: Mapping[str, Plan]) -> None:

@@ -30,7 +30,8 @@ def serve(settings: Settings, ready: Ready) -> int:
     count = workers(settings)
     privileges.raise_descriptors(settings, count)
     watch = Watch(settings)  # before they are read, so that no change goes unseen
-    plans = plans_of(settings)
+    passed_by: list[str] = []
+    plans = plans_of(settings, passed_by.extend)
     estate = handover.inherited(os.environ)
     given = estate.doors if estate else sockets.from_systemd(settings, os.environ)
     bounds = sockets.open_all(settings, count, given, sockets.lent_by_systemd(os.environ))
@@ -42,7 +43,7 @@ def serve(settings: Settings, ready: Ready) -> int:
         ready(plans, bounds, what)
 
     supervisor = Supervisor(settings, plans, count, bounds, watch, started)
-    supervisor.inherit(estate or Estate())
+    supervisor.inherit(estate or Estate(), passed_by)
     gc.collect()
     # a mail makes and drops some thousand objects: at 700, the default, rounds that find
     # next to nothing are a twentieth of its price

@@ -94,8 +94,9 @@ class Supervisor:
         self._announcing = self._heir = False
         self._status = 0
 
-    def inherit(self, estate: Estate) -> None:
-        """Take over what the supervisor before us left."""
+    def inherit(self, estate: Estate, passed_by: Sequence[str] = ()) -> None:
+        """What the supervisor before us left, and what keeps the files of now from serving."""
+        self._reloads.pass_by(passed_by)
         self._heir = bool(estate.wards)
         self._staff.counted = list(estate.counted)
         self._roster.restarts = estate.restarts
