@@ -36,7 +36,7 @@ def serve(settings: Settings, ready: Ready) -> int:
     given = estate.doors if estate else sockets.from_systemd(settings, os.environ)
     bounds = sockets.open_all(settings, count, given, sockets.lent_by_systemd(os.environ))
     privileges.become(settings.user, settings.group)
-    sweeping.sweep(settings, plans.values())
+    sweeping.sweep(settings, plans.values(), heir=estate is not None)
     history.accept(settings, plans, "start", Asked())
 
     def started(what: Started) -> None:
