@@ -16,7 +16,7 @@ from typing import Any
 from millrace.engine import plans as files
 from millrace.engine import reload
 from millrace.engine.census import Census, Seat
-from millrace.engine.doors import Door, Doorway, open_door
+from millrace.engine.doors import Door, Doorway, look_at, open_door
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.health import needs_of
 from millrace.engine.lists.shelf import LivingList
@@ -45,13 +45,24 @@ class Stand:
     given: Mapping[int, sockets.Given] = field(default_factory=dict)
 
 
-def plans_of(settings: Settings) -> dict[str, Plan]:
+def plans_of(settings: Settings, passed_by: reload.PassedBy = lambda _: None) -> dict[str, Plan]:
     """The plans of all doors, their policies tested; raises `Misconfigured`."""
     if not settings.listener:
         hint = "Write one, or make a settings file with `millrace init`."
         place = Place(settings.source)
         raise Misconfigured(Fault("there is no [[listener]]: nothing to serve", hint, place))
-    return reload.first(settings, (each.pipeline for each in settings.listener))
+    return reload.first(settings, (each.pipeline for each in settings.listener), passed_by)
+
+
+async def rehearse(settings: Settings, plans: Mapping[str, Plan]) -> None:
+    """Open the services that these plans ask for, look at the doors, and close all."""
+    for each in settings.listener:
+        look_at(settings, each)
+    services = Services(settings)
+    try:
+        services.open(plans.values())
+    finally:
+        await services.close()
 
 
 class App:

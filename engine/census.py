@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 ACCEPTS, MAILS, OCTETS, _DOORS = range(4)  # columns; behind the doors' stand the clients'
 _CLIENT_CELLS = 4096
+_OF_A_CLIENT = 3  # connections, mails and octets
 _CELL = 8  # octets
 
 
@@ -24,7 +25,7 @@ class Census:
 
     def __init__(self, rows: int = 1, doors: int = 0) -> None:
         self.rows, self.doors = rows, doors
-        self.width = _DOORS + doors + _CLIENT_CELLS
+        self.width = _DOORS + doors + _OF_A_CLIENT * _CLIENT_CELLS
         self._map = mmap.mmap(-1, rows * self.width * _CELL)
         self.cells = memoryview(self._map).cast("q")
 
@@ -86,7 +87,15 @@ class Seat:
 
     def client(self, door: int, ip: str) -> int:
         """The column of a client at a door.  Two may share it, which counts them together."""
-        key = zlib.crc32(f"{door} {ip}".encode(), self.census.width)
+        return self._cell(f"{door} {ip}")
+
+    def work(self, ip: str) -> tuple[int, int]:
+        """The columns of a client's mails in work and of their octets, shared in the same way."""
+        mails = self._cell(ip) + _CLIENT_CELLS
+        return mails, mails + _CLIENT_CELLS
+
+    def _cell(self, name: str) -> int:
+        key = zlib.crc32(name.encode("utf-8", "replace"), self.census.width)
         return _DOORS + self.census.doors + key % _CLIENT_CELLS
 
     def _column(self, column: int) -> memoryview:

@@ -23,7 +23,7 @@ from millrace.engine.net.listener import Given
 from millrace.engine.net.nexthop import SmtpHop
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.ports import NextHop
-from millrace.engine.pressure import Pressure
+from millrace.engine.pressure import Pressure, Room
 from millrace.engine.servers import milter, milter_backends, smtp
 from millrace.engine.servers.milter_backends import MilterListener as AnyListener
 from millrace.engine.settings import Limits, Listener, Settings
@@ -71,6 +71,13 @@ async def open_door(
             given=way.given,
         )
     return Door(each.kind, each, opened)
+
+
+def look_at(settings: Settings, each: Listener) -> None:
+    """Whether `open_door` likes all but the address; raises as it would."""
+    octal(each.mode)
+    if each.kind == "smtp":
+        _smtp_door(each, settings, Pressure(Room(1, 1)))
 
 
 def _of_mail(limits: Limits, pressure: Pressure) -> milter.Bounds:

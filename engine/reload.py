@@ -26,6 +26,7 @@ from millrace.engine.plans import red_faults
 from millrace.engine.settings import Settings
 
 _log = logging.getLogger("millrace.reload")
+PassedBy = Callable[[tuple[str, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,13 @@ def build(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
     return built
 
 
-def first(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
-    """The plans to begin with: where the files are no good, those of a rollback serve on."""
+def first(
+    settings: Settings, names: Iterable[str], passed_by: PassedBy = lambda _: None
+) -> dict[str, Plan]:
+    """The plans to begin with: where the files are no good, those of a rollback serve on.
+
+    What was wrong with them then goes to `passed_by`.
+    """
     names = tuple(names)
     chosen = history.in_place(settings, names)
     if chosen.snapshot is not None:
@@ -69,6 +75,7 @@ def first(settings: Settings, names: Iterable[str]) -> dict[str, Plan]:
             raise
         built = build(kept, names)
         _log.error("the files are no good, and the rollback serves on: %s", error)
+        passed_by(_problems(str(error)))
         return built
 
 
@@ -91,7 +98,11 @@ def attempt(settings: Settings, in_force: Mapping[str, str]) -> dict[str, Plan] 
 def refused(in_force: Mapping[str, str], problems: str) -> Reloaded:
     """Everything stays as it was; an empty line stands between two problems."""
     _log.error("reload refused, revision %s serves on: %s", _shown(in_force), problems)
-    return Reloaded("refused", in_force, tuple(problems.split("\n\n")))
+    return Reloaded("refused", in_force, _problems(problems))
+
+
+def _problems(told: str) -> tuple[str, ...]:
+    return tuple(told.split("\n\n"))
 
 
 def swapped(before: Mapping[str, str], now: Mapping[str, str]) -> Reloaded:

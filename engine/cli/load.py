@@ -172,13 +172,13 @@ def load(role: str, where: Endpoint, **given: object) -> int:
     finally:
         idle.close()
     run = Run(history.now(), kind, str(where), outcome)
-    if chosen.kept is not None:
-        history.keep(chosen.kept, run)
     if chosen.as_json:
         click.echo(json.dumps(run.data()))
     else:
         lines = [*report.standing(held), ""] if held.wanted else []
         click.echo("\n".join([*lines, *report.told(run, plan.rate, before)]))
+    if chosen.kept is not None:  # last: a file that cannot be written costs nobody the figures
+        history.keep(chosen.kept, run)
     if chosen.against is not None and before is None:
         click.echo(f"{chosen.against} holds no run of this kind ({kind})", err=True)
     return 1 if outcome.errors or outcome.unsent or held.held < held.wanted else 0

@@ -14,6 +14,7 @@ Fails: OSError when the spool's disk is full; callers turn it into a temporary a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -123,7 +124,8 @@ class BodyWriter:
 
     def __del__(self) -> None:
         if self._file is not None:  # the mail was aborted
-            self._file.close()
+            with contextlib.suppress(OSError):  # what a full disk had no room for
+                self._file.close()
 
     def write(self, chunk: bytes) -> None:
         """Add a piece; moves to a file when the limit is passed."""

@@ -6,12 +6,14 @@ It does no I/O, so that three runtimes share it (`milter_native`, `milter_pure`,
 What an MTA is asked to send, and to wait for, is derived from the plan (`wants`).  A
 connection keeps the plan that it was negotiated for when a new one would need more.
 
-Fails: only by what the transaction lets through (`Bug`); bad addresses are kept as text.
+Fails: only by what the transaction lets through (`Bug`); bad addresses are kept as text, and
+a mail that the spool has no room for is refused for now.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,6 +34,7 @@ from millrace.engine.wire import milter as wire
 from millrace.engine.wire.milter import Act, Answer, Command
 
 HEADER_OCTETS = 1 << 20
+_log = logging.getLogger("millrace.milter")
 _ALL_ACTIONS = Act(0x1FF) & ~Act.SET_SYMBOLS
 _ALWAYS = frozenset({Command.CONNECT, Command.HELO, Command.MAIL, Command.RCPT})
 _HEADER_WORDS = ("headers", "from", "envelope", "message", "edited")
@@ -43,6 +46,7 @@ _SYMBOLS = {
     Command.END_OF_MESSAGE: ("i",),
 }
 _TOO_LARGE = Reply(552, "5.3.4", "This mail is larger than we take")
+_DISK = Reply(452, "4.3.1", "No room for the mail now, try again later")
 _TOO_MANY = Reply(452, "4.5.3", "Too many recipients in one mail")
 
 
@@ -159,7 +163,17 @@ class MilterFrontEnd:
         elif self._load is not None and not self._load.grow(len(data)):
             self._refuse_body(FULL)
         else:
+            self._spool(data)
+
+    def _spool(self, data: bytes) -> None:
+        try:
             self._body.write(data)
+        except OSError as error:
+            self._no_room(error)
+
+    def _no_room(self, error: OSError) -> None:
+        _log.error("the spool takes no mail: %s", error)
+        self._refuse_body(_DISK)
 
     def _refuse_body(self, reply: Reply) -> None:
         self._owed = (reply,)
@@ -260,7 +274,11 @@ class MilterFrontEnd:
         if self._dropped and not self._transaction.recipients:
             return (Answer.DISCARD,)
         self._adopt_id()
-        message = Message(self._headers(), self._body.finish())
+        try:
+            message = Message(self._headers(), self._body.finish())
+        except OSError as error:
+            self._no_room(error)
+            return self._owed
         verdict = await self._transaction.message(message)
         if not verdict.refuses:
             verdict = await self._transaction.settle()

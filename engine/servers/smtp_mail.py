@@ -194,8 +194,7 @@ class Conversation:
         except ProtocolError as error:
             self._broken = Reply.parse(error.reply)
         except OSError as error:
-            _log.error("the spool takes no mail: %s", error)
-            self._broken = _DISK
+            self._broken = _no_room(error)
 
     async def data_ends(self) -> Reply | None:
         """The end of data: judge, deliver, and only then say yes."""
@@ -203,7 +202,10 @@ class Conversation:
         try:
             if broken or discards or intake is None:
                 return broken
-            message = intake.finish()
+            try:
+                message = intake.finish()
+            except OSError as error:
+                return _no_room(error)
             if len(message.headers.all(b"received")) > HOPS_MAX:
                 return _LOOP
             verdict = await self._tx.message(message)
@@ -258,6 +260,11 @@ class Conversation:
         return received(
             self._tx.id, self._house.name, origin.peer, helo, self._tls, now=now, utf8=self._utf8
         )
+
+
+def _no_room(error: OSError) -> Reply:
+    _log.error("the spool takes no mail: %s", error)
+    return _DISK
 
 
 def _refusal(verdict: Verdict) -> Reply | None:

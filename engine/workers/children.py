@@ -45,7 +45,12 @@ def fork(body: Body, leave_behind: Callable[[], None]) -> tuple[int, SupervisorE
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     if pid == 0:
         ours.close()
         _live(body, theirs, leave_behind)

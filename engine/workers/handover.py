@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -30,6 +30,7 @@ from millrace.engine.telemetry.merging import Family
 from millrace.engine.workers.sockets import Key
 
 VARIABLE = "_MILLRACE_HANDOVER"
+HELD = "_MILLRACE_DOORS"
 REHEARSE = "--rehearse"
 REHEARSAL_S = 60.0
 DEAF_TO = (signal.SIGHUP, signal.SIGUSR2)
@@ -63,14 +64,26 @@ def command() -> list[str]:
 
 
 class Rehearsal:
-    """A start that ends before any door is opened."""
+    """A start that ends before any mail is taken; `doors` are those that are open already.
 
-    def __init__(self, what: list[str]) -> None:
+    Fails: OSError when it cannot even begin.
+    """
+
+    def __init__(self, what: list[str], doors: Iterable[Key] = ()) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `problem`
         self._until = time.monotonic() + REHEARSAL_S
-        self._process = subprocess.Popen(
-            [*what, REHEARSE], stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said
-        )
+        said, held = self._said, json.dumps(list(doors))
+        try:
+            self._process = subprocess.Popen(
+                [*what, REHEARSE],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env=os.environ | {HELD: held},
+            )
+        except OSError:
+            said.close()
+            raise
 
     def problem(self) -> str | None:
         """None while it is under way, "" when all is well, or what is wrong."""
@@ -84,6 +97,12 @@ class Rehearsal:
             said.seek(0)
             text = said.read(1 << 16).decode("utf-8", "replace").strip()
         return "" if status == 0 else text or f"the new version ended with status {status}"
+
+
+def held(environment: Mapping[str, str]) -> set[Key] | None:
+    """In a rehearsal, the doors that are open already; None where nobody told."""
+    told = environment.get(HELD)
+    return {(address, n) for address, n in json.loads(told)} if told is not None else None
 
 
 def bequeath(estate: Estate, what: list[str]) -> NoReturn:

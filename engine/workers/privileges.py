@@ -1,6 +1,7 @@
-"""Who the daemon is and what it may use: set with open doors, before any fork.
+"""Who the daemon is and what it may use, set before any fork.
 
-Fails: `Misconfigured` for a user or group that is not there, or that we may not become.
+Fails: `Misconfigured` for a user or group that is not there, or that we may not become, and
+for fewer file descriptors than a start takes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.settings import Settings
 
 _log = logging.getLogger("millrace.workers")
+_OWN = 48  # descriptors of the supervisor, or of a worker that is at rest
 _SPARE = 256  # descriptors of a worker that are no connections
 
 
@@ -56,16 +58,25 @@ def _found(what: str, name: str) -> Iterator[None]:
         raise Misconfigured(Fault(f"there is no {what} '{name}' on this host")) from None
 
 
-def raise_descriptors(settings: Settings) -> None:
+def raise_descriptors(settings: Settings, workers: int) -> None:
     """Ask for as many file descriptors as we may have; say so when they will not do."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):  # a system call filter may forbid it
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    may, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if may == resource.RLIM_INFINITY:
+        return
+    doors = len(settings.listener) + 1
+    least = (doors + 4) * workers + _OWN  # a socket for each door, two talks while replaced
     needed = settings.limits.connections * max(len(settings.listener), 1) + _SPARE
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    if may < least:
+        hint = "Raise LimitNOFILE= or ulimit -n, or set fewer workers."
+        sentence = f"{may} file descriptors are allowed, {workers} workers take {least} to start"
+        raise Misconfigured(Fault(sentence, hint))
+    if may < needed:
         _log.warning(
             "%d file descriptors are allowed, limits.connections may need %d:"
             " raise LimitNOFILE= or ulimit -n",
-            hard,
+            may,
             needed,
         )

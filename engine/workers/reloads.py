@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,6 +70,11 @@ class Reloads:
     def revisions(self) -> dict[str, str]:
         """Those in force, by pipeline."""
         return reload.revisions_of(self.plans)
+
+    def pass_by(self, problems: Sequence[str]) -> None:
+        """A rollback serves since the start, and the files are no good for the same reasons."""
+        if problems:
+            self.refusal = Refusal(time.time(), tuple(problems))
 
     @property
     def busy(self) -> bool:

@@ -93,6 +93,10 @@ class _Slot:
     def of(self, *phases: Phase) -> list[Member]:
         return [member for member in self.members if member.phase in phases]
 
+    @property
+    def fresh(self) -> list[Member]:
+        return [member for member in self.of(Phase.SERVING) if not member.outdated]
+
 
 class Roster:
     """`slots` are to be filled; `waited` is how long a pid stood in the queue for a processor."""
@@ -131,10 +135,13 @@ class Roster:
     @property
     def complete(self) -> bool:
         """Whether every slot is filled with a child that is ready, and none is outdated."""
-        return all(
-            any(not m.outdated for m in self._slots[slot].of(Phase.SERVING))
-            for slot in self._wanted
-        )
+        return all(self._slots[slot].fresh for slot in self._wanted)
+
+    @property
+    def failing(self) -> bool:
+        """Whether a slot stays empty since what is started for it ends again."""
+        empty = (self._slots[slot] for slot in self._wanted)
+        return any(each.failures > 1 and not each.fresh for each in empty)
 
     # --- what became of orders
 
@@ -162,9 +169,15 @@ class Roster:
         if member.phase is Phase.LEAVING or self.stopping:
             return False
         self.restarts += 1
-        slot.failures = slot.failures + 1 if now - member.began < LONG_S else 1
-        slot.not_before = now + self.backoff(member.slot)
+        slot.failures = slot.failures if now - member.began < LONG_S else 0
+        self.failed(member.slot, now)
         return True
+
+    def failed(self, number: int, now: float) -> None:
+        """A slot has lost its child, or could not be given one."""
+        slot = self._slots.setdefault(number, _Slot())
+        slot.failures += 1
+        slot.not_before = now + self.backoff(number)
 
     def backoff(self, slot: int) -> float:
         """Seconds until the slot is filled again: none after the first failure."""
@@ -228,7 +241,7 @@ class Roster:
                 yield from self._dismiss(slot.of(Phase.STARTING, Phase.SERVING), now, 0.0)
                 continue
             starting = slot.of(Phase.STARTING)
-            fresh = [m for m in slot.of(Phase.SERVING) if not m.outdated]
+            fresh = slot.fresh
             old = [m for m in slot.of(Phase.SERVING) if m.outdated]
             wanted = number in self._wanted
             if wanted and not starting and not fresh and now >= slot.not_before:

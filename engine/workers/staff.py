@@ -2,7 +2,7 @@
 
 What they say and how they end goes to `Employer`; what they had counted outlives them.
 
-Fails: OSError when the system has no process or descriptor left.
+Fails: never; a child that the system has no process or descriptor for is `unborn`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Employer(Protocol):
     def lost(self, child: Child, status: int) -> None:
         """A child ended, and nobody had told it to."""
 
+    def unborn(self, slot: int, error: OSError) -> None:
+        """A child could not be forked."""
+
 
 class Staff:
     """Children by pid."""
@@ -78,8 +81,14 @@ class Staff:
         row = self._free_row()
         if row is None:
             return  # too many are leaving still
-        pid, end = processes.fork(self._employer.life(slot, row), self._leave_behind)
-        self._listen_to(Child(self.roster.started(slot, pid, row, time.monotonic()), end))
+        body, now = self._employer.life(slot, row), time.monotonic()
+        try:
+            pid, end = processes.fork(body, self._leave_behind)
+        except OSError as error:  # those that serve go on meanwhile
+            self.roster.failed(slot, now)
+            self._employer.unborn(slot, error)
+            return
+        self._listen_to(Child(self.roster.started(slot, pid, row, now), end))
 
     def _leave_behind(self) -> None:
         for child in self.children.values():

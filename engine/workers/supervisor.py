@@ -94,8 +94,9 @@ class Supervisor:
         self._announcing = self._heir = False
         self._status = 0
 
-    def inherit(self, estate: Estate) -> None:
-        """Take over what the supervisor before us left."""
+    def inherit(self, estate: Estate, passed_by: Sequence[str] = ()) -> None:
+        """What the supervisor before us left, and what keeps the files of now from serving."""
+        self._reloads.pass_by(passed_by)
         self._heir = bool(estate.wards)
         self._staff.counted = list(estate.counted)
         self._roster.restarts = estate.restarts
@@ -210,6 +211,17 @@ class Supervisor:
         how = processes.end_word(status)
         _log.error("%s ended %s: another one starts %s", name(child), how, soon)
 
+    def unborn(self, slot: int, error: OSError) -> None:
+        """No child could be forked: later perhaps, unless none has ever been ready."""
+        if self._started is not None and not self._heir:
+            _log.error("no process can be started: %s", error)
+            self._status = processes.AWAY
+            self.stop()
+            return
+        wait = self._roster.backoff(slot)
+        soon = f"in {wait:.0f} s" if wait else "now"
+        _log.error("no process can be started for worker %d, tried again %s: %s", slot, soon, error)
+
     def _inspect(self, child: Child) -> None:
         """Replace a worker that has grown too large, or that a reload has passed by."""
         member, report = child.member, child.report
@@ -319,13 +331,25 @@ class Supervisor:
 
     def _restart(self, done: Callable[[Data], None]) -> None:
         """Rehearse; the rest follows when the rehearsal has ended."""
-        own = [bound for bound in self._bounds if not bound.socks]
-        if self._rehearsal is not None or self._roster.stopping or not self._roster.complete:
-            done(_refusal("the daemon is starting, restarting or stopping"))
+        roster, own = self._roster, [bound for bound in self._bounds if not bound.socks]
+        settled = roster.complete or roster.failing  # another version may be what mends it
+        if self._rehearsal is not None or roster.stopping or not settled:
+            self._refuse(done, "the daemon is starting, restarting or stopping")
         elif own:
-            done(_refusal(f"{own[0].endpoint} is libmilter's own, and cannot be handed over"))
+            self._refuse(done, f"{own[0].endpoint} is libmilter's own, and cannot be handed over")
         else:
-            self._rehearsal = (Rehearsal(handover.command()), done)
+            self._rehearse(done)
+
+    def _rehearse(self, done: Callable[[Data], None]) -> None:
+        doors = [bound.key for bound in self._bounds]
+        try:
+            self._rehearsal = (Rehearsal(handover.command(), doors), done)
+        except OSError as error:  # no interpreter any more, no process or descriptor left
+            self._refuse(done, f"the new version cannot be started: {error}")
+
+    def _refuse(self, done: Callable[[Data], None], problem: str) -> None:
+        _log.error("restart refused, everything stays as it was: %s", problem)
+        done(_refusal(problem))
 
     def _look_at_rehearsal(self) -> None:
         if self._rehearsal is None:
@@ -338,8 +362,7 @@ class Supervisor:
         if self._roster.stopping:
             problem = "the daemon is stopping"
         if problem:
-            _log.error("restart refused, everything stays as it was: %s", problem)
-            done(_refusal(problem))
+            self._refuse(done, problem)
             return
         done({"result": "restarting", "problems": []})
         self._hand_over()

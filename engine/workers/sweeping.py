@@ -24,22 +24,26 @@ _log = logging.getLogger("millrace.sweep")
 _MAILDIR = "maildir:"
 
 
-def sweep(settings: Settings, plans: Iterable[Plan]) -> None:
-    """Look at all that these settings let mails be written to."""
+def sweep(settings: Settings, plans: Iterable[Plan], *, heir: bool = False) -> None:
+    """Look at all that these settings let mails be written to.
+
+    `heir`: the workers of the version before still serve, and what they have not indexed yet
+    tells of no crash.
+    """
     if any(port == "store" for plan in plans for node in plan.nodes for _, port in node.ports):
-        _archive(settings.at(settings.archive.path))
+        _archive(settings.at(settings.archive.path), heir=heir)
     hops = {each.deliver for each in settings.listener if each.deliver.startswith(_MAILDIR)}
     for hop in sorted(hops):
         _maildir(settings.at(Path(hop.removeprefix(_MAILDIR))))
 
 
-def _archive(folder: Path) -> None:
+def _archive(folder: Path, *, heir: bool) -> None:
     try:
         opened = Archive(folder).opened
     except Unavailable as error:
         _log.warning("%s: %s", error.what, error.detail)
         return
-    if opened.indexed or opened.torn:
+    if opened.torn or (opened.indexed and not heir):
         _log.warning(
             "archive %s: after a crash %d records were indexed, %d octets of a torn one cut off",
             folder,

@@ -19,6 +19,19 @@ def test_one_busy_client_gets_half_and_a_new_one_still_finds_room():
     assert pressure.refused == 4
 
 
+def test_client_that_is_busy_at_every_worker_has_no_larger_share_than_at_one():
+    census = Census(4, 0)
+    workers = [Pressure(ROOM, census.seat(row)) for row in range(4)]
+    loads = [load for _ in range(8) for each in workers if (load := each.begin("busy"))]
+    assert len(loads) == 4
+    assert workers[2].begin("new") is not None
+    loads.pop()
+    large = workers[1].begin("busy")
+    assert large is not None
+    assert large.grow(400)
+    assert not loads[2].grow(300)
+
+
 def test_mail_that_has_ended_makes_room_again():
     pressure = Pressure(Room(mails=1, octets=1000))
     load = pressure.begin("a")

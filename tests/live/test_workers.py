@@ -290,6 +290,52 @@ def test_root_is_given_up_once_the_doors_are_open(
         daemon.stop()
 
 
+def test_restart_that_could_not_begin_is_refused_and_everything_stays(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.start()
+    settings = tmp_path / "millrace.toml"
+    good = settings.read_text()
+    taken = f'[[listener]]\nkind = "milter"\naddress = "inet:{daemon.port("milter")}@127.0.0.1"\n'
+    tls = f'{taken}[[listener]]\nkind = "smtp"\naddress = "inet:0@127.0.0.1"\ndeliver = "maildir:M"'
+    worse = {
+        "Address already in use": good + taken,
+        "Permission denied|Not a directory": good + taken.replace("inet:", "unix:/dev/null/"),
+        "cannot be used for TLS": good
+        + tls.replace(taken, "")
+        + '\ntls_certificate = "none.pem"\n',
+        "there is no user": 'user = "nobody-knows"\n' + good,
+    }
+    try:
+        for told, text in worse.items():
+            settings.write_text(text)
+            status, answer = daemon.page("/restart", "POST")
+            assert (status, answer["result"]) == (409, "refused")
+            assert re.search(told, answer["problems"][0])
+            assert len(daemon.pids()) == 2
+        settings.write_text(good)
+        daemon.restarted()
+    finally:
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.said()
+
+
+@pytest.mark.parametrize("number", [6, 14, 20])
+def test_start_without_descriptors_says_how_many_it_takes(tmp_path: Path, number: int) -> None:
+    daemon = Daemon(tmp_path)
+    run = f'ulimit -n {number}; exec "$0" -c "$1" run'
+    code = "from millrace.engine.cli import main; main()"
+    done = subprocess.run(
+        ["sh", "-c", run, sys.executable, code],
+        cwd=tmp_path,
+        env=daemon.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{number} file descriptors are allowed, 2 workers take")
+
+
 # --- systemd
 
 

@@ -44,6 +44,12 @@ def test_an_open_loop_sends_at_its_rate_and_is_compared_with_the_last(door, tmp_
     assert "change" in done.stdout
 
 
+def test_a_history_that_cannot_be_written_costs_nobody_the_figures(door, tmp_path):
+    done = run("milter", door, "--count", "5", "--history", str(tmp_path / "none" / "history"))
+    assert "5 answered" in done.stdout
+    assert isinstance(done.exception, Unavailable)
+
+
 def test_two_processes_send_as_one(door):
     done = run("milter", door, "--count", "20", "--clients", "2", "--json")
     assert json.loads(done.stdout)["answered"] == 20

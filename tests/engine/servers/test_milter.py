@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar
 
-from fakes import ManualClock, plan_of, uses
+import pytest
+from fakes import ManualClock, plan_of, room_for, uses
 
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.edits import AddHeader, AddRecipient, RemoveRecipient
@@ -56,6 +57,21 @@ def test_a_mail_above_the_limit_is_refused_and_recorded_once() -> None:
     )
     assert record.verdict.because is not None
     assert record.verdict.because.rule == "limit"
+
+
+@pytest.mark.parametrize("octets", [100, 100_000], ids=["at the end", "in its midst"])
+def test_a_mail_that_the_spool_has_no_room_for_is_asked_to_come_again(octets: int) -> None:
+    serving = Serving(plan_of("", ""), dict, ManualClock(), lambda _: None)
+    front = MilterFrontEnd(serving, "x", Bounds(spool_above=10))
+    events = (*ENVELOPE, wire.BodyChunk(b"x" * octets), wire.EndOfMessage())
+
+    async def go() -> Sequence[wire.Message]:
+        return [await front.take(event) for event in events if not front.note(event)][-1]
+
+    with room_for(10):
+        (reply,) = asyncio.run(go())
+    assert isinstance(reply, Reply)
+    assert (reply.code, reply.enhanced) == (452, "4.3.1")
 
 
 def test_a_mail_below_the_limit_is_taken_and_recorded_once() -> None:

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from fakes import room_for
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Unavailable
@@ -465,3 +466,14 @@ def test_every_end_of_data_is_one_mail_or_none(shared_data):
         expected = 2 if case["name"] == "CRLF.CRLF" else 1
         assert len(peering.hop.mails) <= expected, case["name"]
         assert all(b"Subject: 1" in mail or expected == 2 for _, mail in peering.hop.mails)
+
+
+@pytest.mark.parametrize("octets", [100, 100_000], ids=["at the end", "in its midst"])
+def test_mail_that_the_spool_has_no_room_for_is_asked_to_come_again(octets: int, caplog):
+    peering = Peering(spool_above=10)
+    text = b"Subject: x\r\n\r\n" + b"x" * 78 + b"\r\n" * (octets // 2)
+    with room_for(10):
+        answers = peering.mail(text=text)
+    assert answers[-1].startswith("452 4.3.1 ")
+    assert peering.hop.mails == []
+    assert [record.levelname for record in caplog.records if record.exc_info] == []

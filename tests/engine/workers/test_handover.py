@@ -84,6 +84,14 @@ def test_rehearsal_tells_what_is_wrong_with_the_new_version():
     assert rehearsed("import sys; sys.exit(2)") == "the new version ended with status 2"
 
 
+def test_rehearsal_knows_which_doors_are_open_already():
+    code = "import os; from millrace.engine.workers.handover import held; exit(held(os.environ))"
+    rehearsal = Rehearsal([sys.executable, "-c", code], [("inet:0@127.0.0.1", 1)])
+    rehearsal._process.wait()
+    assert rehearsal.problem() == "{('inet:0@127.0.0.1', 1)}"
+    assert handover.held({}) is None
+
+
 def test_nothing_is_inherited_by_a_first_start():
     assert handover.inherited({}) is None
 

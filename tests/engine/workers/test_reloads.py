@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from millrace.engine import reload
+from millrace.engine import history, reload
 from millrace.engine.census import Census
+from millrace.engine.history import Asked
 from millrace.engine.pending import Pending
 from millrace.engine.reload import Reloaded
 from millrace.engine.settings import Settings
@@ -127,6 +128,23 @@ def test_status_tells_the_refusal_and_what_waits_for_a_restart(site: Site) -> No
     assert told["refused_reload"]["at"].endswith("Z")
     assert told["needs_restart"] == ["limits.mails"]
     assert telling.status(site.whole(), [], [], Census(1, 1), Pending())["needs_restart"] == []
+
+
+def test_files_that_a_rollback_serves_in_place_of_are_refused_from_the_start(site: Site) -> None:
+    good = history.snapshot(site.settings, ["mine"])
+    history.history(site.settings).accept(good, "start", 1.0, "", "", "")
+    history.roll_back(site.settings, good.revision, Asked())
+    site.law.write_text("colour = 1\n")
+    found: list[str] = []
+    reload.first(site.settings, ["mine"], found.extend)
+    site.reloads.pass_by(found)
+    assert site.metric() == 1
+    assert site.reloads.refusal is not None
+    assert "unknown key 'colour'" in site.reloads.refusal.problems[0]
+    assert sum(site.counted().values()) == 0
+    site.law.write_text(LAW.format("second"))
+    site.reload()
+    assert site.metric() == 0
 
 
 def test_each_reload_is_counted_once_by_how_it_ended(site: Site) -> None:

@@ -90,7 +90,95 @@ def test_sockets_that_went_over_are_as_many_as_the_workers(before, after):
 def test_sockets_of_a_listener_that_is_gone_are_closed():
     (old,) = opened(TCP)
     assert opened_with(Settings(http=Http("")), old) == []
-    assert old.socks[0].fileno() == -1
+    assert old.socks == []
+
+
+def test_unix_path_of_a_listener_that_is_gone_goes_too(tmp_path: Path):
+    (old,) = opened(Listener("milter", f"unix:{tmp_path}/m.sock"))
+    opened_with(Settings(http=Http("")), old)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_workers_that_can_have_no_socket_of_their_own_share_those_of_others():
+    (old,) = opened(TCP, workers=2)
+    os.seteuid(65534)  # as once root was given up
+    try:
+        new = open_all(Settings(listener=(TCP,), http=Http("")), 4, {old.key: old.socks})
+    finally:
+        os.seteuid(0)
+    assert (len(new[0].socks), new[0].shared) == (2, True)
+    given = [new[0].given(slot) for slot in range(4)]
+    for each in given:
+        assert each is not None
+        each.sock.close()
+    close(new)
+
+
+# --- a door that is new
+
+
+def test_new_doors_are_tried_and_leave_nothing_behind(tmp_path: Path):
+    path = f"unix:{tmp_path}/m.sock"
+    (held,) = bounds = opened(TCP)
+    settings = Settings(listener=(TCP, Listener("milter", path)), http=Http(""))
+    sockets.try_new(settings, {held.key})
+    assert list(tmp_path.iterdir()) == []
+    close(bounds)
+
+
+def test_new_door_that_cannot_open_is_told_and_one_that_is_held_is_not_tried():
+    (held,) = bounds = opened(TCP)
+    taken = str(held.endpoint)
+    settings = Settings(listener=(Listener("smtp", taken),), http=Http(""))
+    sockets.try_new(settings, {(taken, 0)})
+    with pytest.raises(Misconfigured, match="cannot listen on"):
+        sockets.try_new(settings, set())
+    close(bounds)
+
+
+# --- systemd
+
+
+def test_unix_path_of_systemd_stays_when_the_daemon_goes(tmp_path: Path):
+    path = tmp_path / "m.sock"
+    listener = Listener("milter", f"unix:{path}")
+    (systemd,) = opened(listener)
+    settings = Settings(listener=(listener,), http=Http(""))
+    ours = [each.dup() for each in systemd.socks]
+    close(open_all(settings, 1, {systemd.key: ours}, lent=[ours[0].fileno()]))
+    assert path.exists()
+    close([systemd])
+
+
+@pytest.mark.parametrize("kind", ["file", "datagrams", "connection", "nothing"])
+def test_descriptor_that_is_no_listening_socket_is_told(monkeypatch, kind: str):
+    given = descriptor(kind)
+    monkeypatch.setattr(sockets, "_FIRST", given)
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    with pytest.raises(Misconfigured, match=f"descriptor {given}, which is no listening socket"):
+        sockets.from_systemd(Settings(listener=(TCP,)), environment)
+    if kind == "file":
+        os.close(given)
+
+
+def descriptor(kind: str) -> int:
+    match kind:
+        case "file":
+            return os.open(os.devnull, os.O_RDONLY)
+        case "datagrams":
+            return socket.socket(type=socket.SOCK_DGRAM).detach()
+        case "connection":
+            ours, theirs = socket.socketpair()
+            theirs.close()
+            return ours.detach()
+    return 1 << 20
+
+
+@pytest.mark.parametrize("number", ["", "abc", "-1"])
+def test_number_of_descriptors_that_is_none_gives_none(number: str):
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": number}
+    assert sockets.from_systemd(Settings(listener=(TCP,)), environment) == {}
 
 
 def opened_with(settings: Settings, bound: Bound) -> list[Bound]:

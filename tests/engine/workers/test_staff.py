@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import selectors
 import socket
 import time
@@ -45,6 +47,9 @@ class Employer:
 
     def lost(self, child: Child, status: int) -> None:
         self.ended.append(status)
+
+    def unborn(self, slot: int, error: OSError) -> None:
+        self.ended.append(-(error.errno or 0))
 
 
 Made = tuple[Staff, Employer, selectors.BaseSelector]
@@ -125,3 +130,20 @@ def test_child_that_was_told_to_leave_is_not_missed(begin) -> None:
     pump(staff, selector, lambda: not staff.children)
     assert employer.ended == []
     assert child.member.pid != os.getpid()
+
+
+def test_child_that_the_system_has_no_room_for_is_told_and_tried_again() -> None:
+    employer, roster = Employer(lambda _: None), Roster([0], Terms())
+    with selectors.DefaultSelector() as selector:
+        staff = Staff(employer, roster, employer.census, selector)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            staff.carry_out(Start(0))
+            staff.carry_out(Start(0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert employer.ended == [-errno.EMFILE] * 2
+    assert roster.backoff(0) == 1.0
+    assert roster.failing
+    assert staff.children == {}

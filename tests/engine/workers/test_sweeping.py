@@ -8,10 +8,13 @@ import socket
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from millrace.engine.app import plans_of
 from millrace.engine.settings import load
+from millrace.engine.store.archive import Entry
+from millrace.engine.store.segments import packed
 from millrace.engine.workers.sweeping import sweep
 
 SETTINGS = """
@@ -24,7 +27,7 @@ zone = "zone.json"
 """
 
 
-def swept(folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+def swept(folder: Path, caplog: pytest.LogCaptureFixture, *, heir: bool = False) -> list[str]:
     """What a start says."""
     (folder / "millrace.toml").write_text(SETTINGS)
     (folder / "zone.json").write_text("{}")
@@ -35,7 +38,7 @@ def swept(folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     settings = load(folder / "millrace.toml")
     caplog.clear()
     with caplog.at_level(logging.INFO, "millrace.sweep"):
-        sweep(settings, plans_of(settings).values())
+        sweep(settings, plans_of(settings).values(), heir=heir)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -79,6 +82,20 @@ def test_the_torn_end_of_a_segment_is_cut_off_and_said(
     (said,) = swept(tmp_path, caplog)
     assert said.endswith("0 records were indexed, 10 octets of a torn one cut off")
     assert swept(tmp_path, caplog) == []
+
+
+def test_what_the_version_before_has_not_indexed_yet_tells_of_no_crash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    segments = tmp_path / "archive" / "segments"
+    segments.mkdir(parents=True)
+    entry = Entry(id="Q7", time=1.0, sender="", recipients=[], sha256="", size=0, until=0)
+    record = packed(b"E", msgspec.json.encode(entry))
+    (segments / "0000000001-1-1.seg").write_bytes(record)
+    assert swept(tmp_path, caplog, heir=True) == []
+    (segments / "0000000001-1-2.seg").write_bytes(record)
+    (said,) = swept(tmp_path, caplog)
+    assert "after a crash 1 records were indexed" in said
 
 
 def test_an_archive_that_cannot_be_opened_stops_no_start(
