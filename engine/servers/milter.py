@@ -251,6 +251,8 @@ class MilterFrontEnd:
         return _refusal(verdict) or (Answer.CONTINUE,)
 
     async def _end_of_headers(self, _: wire.EndOfHeaders) -> Sequence[wire.Message]:
+        if self._begun and self._load is not None and not self._load.grow(self._octets):
+            self._refuse_body(FULL)
         if self._owed or not self._begun:
             return self._owed or (Answer.CONTINUE,)
         self._adopt_id()

@@ -196,6 +196,13 @@ class Roster:
         """Put another one in a child's place."""
         member.outdated = True
 
+    def outgrown(self, member: Member, now: float) -> bool:
+        """Replace a child that is too large; False for a young one: the next would be as large."""
+        if now - member.began < LONG_S:
+            return False
+        self.replace(member)
+        return True
+
     def stop(self) -> None:
         """Let all of them leave."""
         self.stopping = True

@@ -228,11 +228,10 @@ class Supervisor:
         if member.slot == OFFICE or member.outdated or member.phase is not Phase.SERVING:
             return
         limit = self._settings.limits.worker_memory
-        if report["rss"] > limit:
+        if report["rss"] > limit and self._roster.outgrown(member, time.monotonic()):
             has, may = report["rss"] >> 20, limit >> 20
             words = "%s has %d MB in memory, above its limit of %d: another one takes its place"
             _log.warning(words, name(child), has, may)
-            self._roster.replace(member)
         elif not self._reloads.busy and report["revisions"] != self._reloads.revisions:
             self._roster.replace(member)
 

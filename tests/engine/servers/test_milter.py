@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 from fakes import ManualClock, plan_of, room_for, uses
 
+from millrace.engine.census import MAILS, OCTETS, Census
 from millrace.engine.mail.address import Address
 from millrace.engine.mail.edits import AddHeader, AddRecipient, RemoveRecipient
 from millrace.engine.mail.finding import Fact
@@ -18,6 +19,7 @@ from millrace.engine.mail.verdict import Reply
 from millrace.engine.mailauth.bodyhash import BodyHashing, hash_body, listeners
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.policy.decision import Decision
+from millrace.engine.pressure import FULL, Pressure, Room
 from millrace.engine.servers.milter import Bounds, MilterFrontEnd, wants
 from millrace.engine.wire import milter as wire
 
@@ -72,6 +74,27 @@ def test_a_mail_that_the_spool_has_no_room_for_is_asked_to_come_again(octets: in
         (reply,) = asyncio.run(go())
     assert isinstance(reply, Reply)
     assert (reply.code, reply.enhanced) == (452, "4.3.1")
+
+
+def test_the_header_section_counts_as_work_in_hand_too() -> None:
+    census = Census()
+    pressure = Pressure(Room(mails=9, octets=1000), census.seat(0))
+    serving = Serving(plan_of("", ""), dict, ManualClock(), lambda _: None)
+    front = MilterFrontEnd(serving, "x", Bounds(pressure=pressure))
+
+    async def sent(octets: int) -> Sequence[wire.Message]:
+        field = wire.Header(b"X", b"y" * (octets - 1))
+        for event in (*ENVELOPE, field):
+            if not front.note(event):
+                await front.take(event)
+        answer = await front.take(wire.EndOfHeaders())
+        assert census.seat(0).total(OCTETS) == (octets if octets <= 500 else 0)
+        await front.take(wire.Abort())
+        return answer
+
+    assert asyncio.run(sent(400)) == (wire.Answer.CONTINUE,)
+    assert asyncio.run(sent(1100)) == (FULL,)
+    assert (census.seat(0).total(MAILS), census.seat(0).total(OCTETS)) == (0, 0)
 
 
 def test_a_mail_below_the_limit_is_taken_and_recorded_once() -> None:

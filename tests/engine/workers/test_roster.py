@@ -99,6 +99,26 @@ def test_child_that_is_never_ready_is_killed():
     assert member.killed
 
 
+def test_child_that_is_too_large_is_replaced_when_it_has_lived_and_not_before():
+    roster, (member,) = filled([0])
+    assert not roster.outgrown(member, LONG_S - 1)
+    assert roster.due(1.0) == []
+    assert roster.outgrown(member, LONG_S)
+    assert roster.due(1.0) == [Start(0)]
+
+
+def test_restart_may_mend_what_is_started_in_vain_and_waits_for_what_starts():
+    roster, (old,) = filled([0])
+    roster.replace(old)
+    new = roster.started(0, 200, 1, 1.0)
+    assert (roster.complete, roster.failing) == (False, False)
+    roster.ended(new, 2.0)
+    roster.ended(roster.started(0, 201, 1, 2.0), 3.0)
+    assert (roster.complete, roster.failing) == (False, True)
+    roster.ready(roster.started(0, 202, 1, 4.0), 5.0)
+    assert (roster.complete, roster.failing) == (True, False)
+
+
 def test_successor_serves_before_the_old_one_leaves():
     roster, (old,) = filled([0])
     roster.replace(old)
