@@ -124,6 +124,8 @@ class SegmentWriter:
         assert self._file is not None
         with contextlib.suppress(OSError):
             os.ftruncate(self._file.fileno(), self.size)
+            if not self.size and self._in_place():  # an outage would leave one for each try
+                (self._folder / self.name).unlink()
         with contextlib.suppress(OSError):
             self.close()
         self._file = None
