@@ -193,3 +193,18 @@ def test_habit_of_another_language_is_told_with_what_to_type(when, column, sente
     lines = rule(when).splitlines()
     assert lines[0] == f"law.toml:3:{column}  {sentence}"
     assert lines[-1] == f"    {hint}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "hint"),
+    [
+        (("[[rule]]", 'when = "peer"', 'then = "tag"'),
+         'Write name = "what-it-is-about": it stands in logs and records.'),
+        (("[[rule]]", 'name = "r"', 'then = "tag"'), "Write when = \"spf.result == 'fail'\"."),
+        (("[[rule]]", 'name = "r"', 'when = "peer"'),
+         'Write then = "tag".\n    one of: defer discard pass quarantine reject tag'),
+        (("[[weight]]", 'name = "w"'), "Write add = 2.5, or a computation in quotes."),
+    ],
+)  # fmt: skip
+def test_key_that_is_missing_is_told_with_what_it_may_be(lines, hint):
+    assert told(*lines).endswith(f"is missing here\n    {hint}")
