@@ -81,6 +81,10 @@ class Reader:
         if "name" not in missing and not isinstance(table["name"], str):
             self.fault((*path, "name"), "name is a text in quotes", offset=0)
             return False
+        if "name" not in missing and not (table["name"].isprintable() and table["name"].strip()):
+            sentence = "name is one line of letters that can be seen"
+            self.fault((*path, "name"), sentence, 'Write name = "what-it-is-about".', offset=0)
+            return False
         return not missing
 
     def text(self, path: Path_, table: Mapping[str, Any], key: str) -> str:
