@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from millrace.engine import tomlwords
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.quoting import character_place
 
@@ -29,7 +30,6 @@ KEY = re.compile(
     r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
 )
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
-_AT = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 Path_ = tuple[str | int, ...]
 
@@ -43,12 +43,6 @@ class Spot(NamedTuple):
 
 
 BOM = "\ufeff"  # what some editors put before the text
-_TOML_HINTS = {
-    "Invalid value": 'Text stands in quotes: key = "value".',
-    "Expected newline or end of document": "In a text between two \" a text stands between two ': "
-    "when = \"spf.result == 'fail'\".",
-    "Unescaped '\\'": "Write \\\\ for \\, or put the whole between three ' at each end.",
-}
 
 
 class Document:
@@ -70,13 +64,14 @@ class Document:
                 raise Misconfigured(
                     Fault(f"is larger than {BYTES_MAX >> 20} MiB", place=Place(shown))
                 )
-            return Document(path.read_bytes().decode("utf-8").removeprefix(BOM), shown)
+            data = path.read_bytes()
         except OSError as error:
             words = error.strerror or str(error)
             raise Misconfigured(Fault(f"cannot be read: {words}", place=Place(shown))) from None
+        try:
+            return Document(data.decode("utf-8").removeprefix(BOM), shown)
         except UnicodeDecodeError as error:
-            sentence = f"is not UTF-8 (octet {error.start + 1})"
-            raise Misconfigured(Fault(sentence, "Save it as UTF-8.", Place(shown))) from None
+            raise Misconfigured(tomlwords.unreadable(data, error, shown)) from None
 
     def fault(
         self,
@@ -147,13 +142,7 @@ def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _AT.search(str(error))
-        line, column = (int(found[1]), int(found[2])) if found else (len(lines), 1)
-        words = _AT.sub("", str(error)).strip()
-        excerpt = lines[line - 1] if 0 < line <= len(lines) else ""
-        hint = next((hint for part, hint in _TOML_HINTS.items() if part in words), "")
-        fault = Fault(f"is not TOML: {words}", hint, Place(name, line, column), excerpt)
-        raise Misconfigured(fault) from None
+        raise Misconfigured(tomlwords.faulty(error, lines, name)) from None
     except RecursionError:
         raise Misconfigured(Fault("is nested too deeply", place=Place(name))) from None
 

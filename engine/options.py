@@ -97,14 +97,29 @@ def build(cls: type[T], table: Mapping[str, Any], document: Document, path: Path
             values[key] = converted(value, known[key].type)
         except Unfit as unfit:
             faults.append(document.fault((*path, key), f"{key}: {unfit}", offset=0))
-    missing = [o.name for o in known.values() if o.required and o.name not in table]
-    faults += [document.fault(path, f"'{name}' is missing here") for name in missing]
+    missing = [o for o in known.values() if o.required and o.name not in table]
+    faults += [document.fault(path, f"'{o.name}' is missing here", _needed(o)) for o in missing]
     if faults:
         raise Misconfigured(*faults)
     try:
         return cls(**values)
     except ValueError as error:  # a filter's own __post_init__ has the last word
         raise Misconfigured(document.fault(path, str(error))) from None
+
+
+def _needed(option: Option) -> str:
+    """What to write for a key that is missing."""
+    hint, choices = option.type, ()
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+    written = _EXAMPLES.get(hint, '["…"]' if get_origin(hint) else '"…"')
+    if choices:
+        written = f'"{choices[0]}"' if isinstance(choices[0], str) else str(choices[0])
+    lines = [f"Write {option.name} = {written}" + (f": {option.help}." if option.help else ".")]
+    lines += ["one of: " + " ".join(map(str, choices))] if choices else []
+    return "\n".join(lines)
 
 
 def converted(value: object, hint: Any) -> object:  # noqa: ANN401 - a type, of any kind
@@ -191,4 +206,12 @@ _READERS: dict[Any, Callable[[object], object]] = {
     Octets: octets,
     Path: _path,
     Any: lambda value: value,
+}
+_EXAMPLES: dict[Any, str] = {
+    bool: "true",
+    int: "20",
+    float: "0.5",
+    Seconds: '"5m"',
+    Octets: '"25MiB"',
+    Path: '"/path/of/it"',
 }

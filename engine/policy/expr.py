@@ -263,19 +263,21 @@ class _Compiler:
             return closures.held(listing.holds, run, denies=denies)
         kind, run = self.compile(left, depth)
         if member and kind.word == "text" and (found := _networks(self.parsed, right)):
+            if isinstance(left, ast.Attribute):
+                fitting.networked(self.parsed, op, left, right, self._beside(left))
             return closures.held(found.holds, run, denies=denies)
         self.scope.refuse_unquoted(kind, right)
         other_kind, other = self.compile(right, depth)
-        if (
-            member
-            and other_kind.item
-            and other_kind.item.record
-            and isinstance(right, ast.Attribute)
-        ):
-            fact = self.compile(right.value, depth)[0].record
-            raise fitting.whole_facts(self.parsed, left, right, fields_of(fact) if fact else {})
+        item = other_kind.item
+        if member and item and item.record and isinstance(right, ast.Attribute):
+            raise fitting.whole_facts(self.parsed, left, right, self._beside(right))
         fitting.comparison(self.parsed, op, Term(left, kind), Term(right, other_kind))
         return self._compared(type(op), _Side(left, kind, run), _Side(right, other_kind, other))
+
+    def _beside(self, node: ast.Attribute) -> Mapping[str, Kind]:
+        """The fields of the record that a field is of."""
+        record = self.compile(node.value, 0)[0].record
+        return fields_of(record) if record else {}
 
     def _compared(self, op: type[ast.cmpop], left: _Side, right: _Side) -> Run:
         """A comparison whose sides fit; what names a place is brought to the form of the facts."""

@@ -74,6 +74,21 @@ def whole_facts(
     return parsed.misfit(right, f"'{parsed.shown(right)}' holds whole facts", hint)
 
 
+def networked(
+    parsed: Parsed, op: ast.cmpop, left: ast.Attribute, right: ast.expr, beside: Mapping[str, Kind]
+) -> None:
+    """Refuse to look for a field in networks where another one is the address."""
+    if beside[left.attr].place == "address":
+        return
+    owner = parsed.shown(left.value)
+    found = [f"{owner}.{name}" for name, kind in beside.items() if kind.place == "address"]
+    found += ["peer.ip"] if owner == "headers" else []
+    if found:
+        word = "not in" if isinstance(op, ast.NotIn) else "in"
+        sentence = f"{parsed.shown(left)} is no address, so no network holds it"
+        raise parsed.misfit(left, sentence, f"Write {found[0]} {word} {parsed.shown(right)}.")
+
+
 def placed(parsed: Parsed, op: type[ast.cmpop], term: Term, other: ast.expr) -> frozenset[object]:
     """The values that a domain or an address is compared with, in the form of the facts."""
     found: set[object] = set()

@@ -29,7 +29,7 @@ class Kind:
     """One type; `choices` of a choice, `item` of a list, `record` is the class of a record.
 
     `unit` is that of a number, `place` what a text names, `holds` what a named list holds;
-    a number is from `low` to `high`.
+    a number is from `low` to `high`, and `whole` when it has no fraction.
     """
 
     word: Word
@@ -41,6 +41,7 @@ class Kind:
     place: Place = ""
     low: float = -math.inf
     high: float = math.inf
+    whole: bool = False
 
     @property
     def texty(self) -> bool:
@@ -82,7 +83,7 @@ TRUTH = Kind("truth")
 _SIMPLE: dict[Any, Kind] = {
     str: TEXT,
     bool: TRUTH,
-    int: NUMBER,
+    int: Kind("number", whole=True),
     float: NUMBER,
     Seconds: SECONDS,
     Octets: OCTETS,

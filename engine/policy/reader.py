@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
+from millrace.engine.mail.verdict import ACTIONS
 from millrace.engine.policy.expr import (
     Expression,
     Misfit,
@@ -76,9 +77,13 @@ class Reader:
         """Whether these keys are there, and the name is a text."""
         missing = [key for key in keys if not (table.get(key) or table.get(key) == 0)]
         for key in missing:
-            self.fault(path, f"'{key}' is missing here")
+            self.fault(path, f"'{key}' is missing here", _NEEDED.get(key, ""))
         if "name" not in missing and not isinstance(table["name"], str):
             self.fault((*path, "name"), "name is a text in quotes", offset=0)
+            return False
+        if "name" not in missing and not (table["name"].isprintable() and table["name"].strip()):
+            sentence = "name is one line of letters that can be seen"
+            self.fault((*path, "name"), sentence, 'Write name = "what-it-is-about".', offset=0)
             return False
         return not missing
 
@@ -116,3 +121,11 @@ class Reader:
         if len(self.faults) >= FAULTS_MAX:
             more = f"has more faults; these are the first {FAULTS_MAX}"
             raise Misconfigured(*self.faults, Fault(more, place=Place(self.document.name)))
+
+
+_NEEDED = {
+    "name": 'Write name = "what-it-is-about": it stands in logs and records.',
+    "when": "Write when = \"spf.result == 'fail'\".",
+    "then": f'Write then = "tag".\none of: {" ".join(sorted(ACTIONS))}',
+    "add": "Write add = 2.5, or a computation in quotes.",
+}

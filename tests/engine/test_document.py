@@ -111,8 +111,8 @@ def test_escapes_before_a_fault_are_counted():
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("a = \n", "f.toml:1:5", "is not TOML: Invalid value"),
-        ("a = 1\na = 2\n", "f.toml:2:6", "is not TOML: Cannot overwrite a value"),
+        ("a = \n", "f.toml:1:3", "is not TOML: nothing stands behind '='"),
+        ("a = 1\na = 2\n", "f.toml:2:1", "is not TOML: 'a' stands twice"),
         ("[a", "f.toml:1:1", "is not TOML: "),
         ("a = " + "[" * 5000, "f.toml", "is nested too deeply"),
     ],
@@ -140,7 +140,6 @@ def test_file_that_cannot_be_read_is_told_with_its_name(tmp_path):
     for path, words in [
         (missing, "cannot be read: No such file or directory"),
         (tmp_path, "cannot be read: Is a directory"),
-        (binary, "is not UTF-8 (octet 7)"),
         (huge, "is larger than 4 MiB"),
     ]:
         with pytest.raises(Misconfigured) as caught:

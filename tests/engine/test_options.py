@@ -122,3 +122,26 @@ def test_all_faults_of_a_table_are_told_at_once():
 def test_the_class_itself_has_the_last_word():
     with pytest.raises(Misconfigured, match="size must be small"):
         built('needed = "x"\nsize = "101B"')
+
+
+@dataclass(frozen=True)
+class Needy:
+    per: Annotated[Literal["address", "sender"], "whom it is about"]
+    wait: Annotated[Seconds, "how long"]
+    paths: tuple[str, ...]
+    name: str
+
+
+def test_key_that_is_missing_is_told_with_what_it_may_be():
+    document = Document("[wish]\n", "f.toml")
+    with pytest.raises(Misconfigured) as caught:
+        build(Needy, {}, document, ("wish",))
+    assert [(f.sentence, f.hint) for f in caught.value.faults] == [
+        (
+            "'per' is missing here",
+            'Write per = "address": whom it is about.\none of: address sender',
+        ),
+        ("'wait' is missing here", 'Write wait = "5m": how long.'),
+        ("'paths' is missing here", 'Write paths = ["…"].'),
+        ("'name' is missing here", 'Write name = "…".'),
+    ]

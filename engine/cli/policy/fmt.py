@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from millrace.engine import tomlwords
 from millrace.engine.document import BOM
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.pipeline import spec
@@ -63,14 +64,15 @@ def _put_in_order(path: Path, check: bool) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8").removeprefix(BOM)
+        data = path.read_bytes()
     except OSError as error:
         words = f"cannot be read: {error.strerror}"
         hint = f"Name its files: {path}/*.toml" if path.is_dir() else ""
         raise Misconfigured(Fault(words, hint, Place(str(path)))) from None
+    try:
+        return data.decode("utf-8").removeprefix(BOM)
     except UnicodeDecodeError as error:
-        words = f"is not UTF-8 (octet {error.start + 1})"
-        raise Misconfigured(Fault(words, "Save it as UTF-8.", Place(str(path)))) from None
+        raise Misconfigured(tomlwords.unreadable(data, error, str(path))) from None
 
 
 def _replace(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from millrace.engine.policy.analysis.literal import (
     Truthy,
     Value,
 )
-from millrace.engine.policy.analysis.text import conjuncts, records, shown, tree
+from millrace.engine.policy.analysis.text import conjuncts, key, records, shown, tree
 from millrace.engine.policy.kinds import Kind, fields_of
 
 _BOTH: tuple[Value, ...] = (True, False)
@@ -124,7 +124,7 @@ class Reader:
         if name in _VALUED:
             return Atom(self._subject(node), Truthy())
         if name not in ("under", "within") or not all(isinstance(w, str) for w in words):
-            return self._unknown(shown(node))
+            return self._unknown(key(node), node)
         texts = [word for word in words if isinstance(word, str)]
         if name == "under":
             named = {form for text in texts for form in places.domain_forms(text.strip("."))}
@@ -210,13 +210,14 @@ class Reader:
         return Atom(Subject(text, "choice", _BOTH, needs=needs), Truthy())
 
     def _subject(self, node: ast.expr) -> Subject:
-        text, needs = shown(node), records(node)
+        text = key(node)
+        needs = records(node) - {text}
         if isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else ""
             if called == "lower":
                 return Subject(text, "lower", needs=needs)
             if called not in _NUMERIC:
-                return Subject(text)
+                return Subject(text, needs=needs)
         kind = self.kind(node)
         if kind is not None and kind.word == "choice":
             return Subject(text, "choice", kind.choices, needs=needs)
@@ -225,7 +226,17 @@ class Reader:
         if isinstance(node, ast.Subscript):
             return Subject(text)
         low, high = bounds(node, self.limits)
-        return Subject(text, "bounded", (), low, high, needs)
+        counted = isinstance(node, ast.Call) and shown(node.func) == "len"
+        whole = counted or (kind is not None and kind.whole)
+        return Subject(text, "bounded", (), low, high, needs, whole, self._owner(node))
+
+    def _owner(self, node: ast.expr) -> str:
+        """What a mailbox has no domain without: the address of `sender.domain`."""
+        if isinstance(node, ast.Attribute) and node.attr in ("domain", "local"):
+            outer = self.kind(node.value)
+            if outer is not None and outer.record and "address" in fields_of(outer.record):
+                return f"{shown(node.value)}.address"
+        return ""
 
     def limits(self, node: ast.expr) -> Bounds:
         """The least and the greatest that a name or a field can be."""

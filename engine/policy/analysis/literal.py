@@ -22,7 +22,10 @@ _FALSY: tuple[Value, ...] = (None, "", 0.0, False)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is compared: its text, what it can be, and the records that it cannot be without."""
+    """What is compared: its text, what it can be, and the records that it cannot be without.
+
+    It is empty without its `owner`, where it has one.
+    """
 
     text: str
     universe: Universe = "anything"
@@ -30,6 +33,8 @@ class Subject:
     low: float = -math.inf
     high: float = math.inf
     needs: frozenset[str] = frozenset()
+    whole: bool = False
+    owner: str = ""
 
     def can_be(self, value: Value) -> bool:
         """Whether it can have this value."""
@@ -40,7 +45,8 @@ class Subject:
         if self.universe == "lower":
             return isinstance(value, str) and value == value.lower()
         if self.universe == "bounded" and isinstance(value, (int, float)):
-            return self.low <= value <= self.high
+            fits = not self.whole or float(value).is_integer()
+            return fits and self.low <= value <= self.high
         return True
 
 
@@ -136,11 +142,22 @@ def _some_number(subject: Subject, said: list[Literal], denied: list[Literal]) -
             low, low_in = between.low, between.closed
         if (-between.high, not between.closed) > (-high, not high_in):
             high, high_in = between.high, between.closed
+    if subject.whole:
+        low, low_in = _next_whole(low, low_in, 1), True
+        high, high_in = _next_whole(high, high_in, -1), True
     if low < high:
         return True
     if low > high or not (low_in and high_in):
         return False
     return all(literal.of(low) for literal in said) and not any(each.of(low) for each in denied)
+
+
+def _next_whole(end: float, inside: bool, step: int) -> float:
+    """The first whole number from an end on, going inwards."""
+    if not math.isfinite(end):
+        return end
+    whole = math.ceil(end) if step > 0 else math.floor(end)
+    return whole + step if whole == end and not inside else whole
 
 
 def _betweens(said: list[Literal], denied: list[Literal]) -> Iterable[Between]:

@@ -165,7 +165,9 @@ def _free(case: Case, atom: Atom, there: Collection[str]) -> bool:
     subject, known = atom.subject, case.known
     if not atom.sign and subject.text not in there:
         return True
-    if subject.text not in known and not any(need in known for need in subject.needs):
+    if subject.text not in known and not any(
+        need in known for need in (*subject.needs, subject.owner)
+    ):
         return False
     return refuted(known, Atom(subject, atom.literal, not atom.sign))
 

@@ -94,11 +94,14 @@ class _Search:
             return True
         said = (*said, signed)
         known[subject.text] = (subject, said)
-        return possible(subject, said) and self._records_there(known, subject, atom.sign)
+        return possible(subject, said) and self._records_there(known, atom)
 
-    def _records_there(self, known: Known, subject: Subject, sign: bool) -> bool:
+    def _records_there(self, known: Known, atom: Atom) -> bool:
         """A field that is there has its record there."""
-        if not sign:
+        if not atom.sign:
             return True
-        there = Truthy()
-        return all(self.learn(known, Atom(Subject(name), there)) for name in subject.needs)
+        subject, there = atom.subject, Truthy()
+        needs = set(subject.needs)
+        if subject.owner and not atom.literal.of(""):
+            needs.add(subject.owner)
+        return all(self.learn(known, Atom(Subject(name), there)) for name in needs)

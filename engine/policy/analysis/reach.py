@@ -128,13 +128,17 @@ def _least(rule: Read, before: list[Read]) -> list[Read] | None:
 def _taken(document: Document, rule: Rule, taking: list[Rule]) -> Fault:
     names = " or ".join(f'"{each.name}" (line {each.place.line})' for each in taking)
     hint = f"Every mail that it matches is taken by {names} first."
+    those = "that one" if len(taking) == 1 else "one of them"
     early = [each for each in taking if each.stage < rule.stage]
     if early:
         judged = "is judged" if len(early) == 1 else "are judged"
         stages = " and ".join(dict.fromkeys(each.stage.name for each in early))
-        hint += f"\nThat one {judged} at {stages}, this one at {rule.stage.name}."
-        hint += "\nNarrow that one, or remove this one."
+        who = "That one" if len(taking) == 1 else "They"
+        if len(early) < len(taking):
+            who = " and ".join(f'"{each.name}"' for each in early)
+        hint += f"\n{who} {judged} at {stages}, this one at {rule.stage.name}."
+        hint += f"\nNarrow {those}, or remove this one."
     else:
-        hint += "\nMove it above, or narrow that one."
+        hint += f"\nMove it above, or narrow {those}."
     sentence = f'rule "{rule.name}" is never reached'
     return fault_at(document, ("rule", rule.name, rule.place), sentence, hint)

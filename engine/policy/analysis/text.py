@@ -8,6 +8,7 @@ Fails: `tree` gives None for a text that it cannot read; then nothing is proved 
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import warnings
 
@@ -16,6 +17,7 @@ from millrace.engine.options import Unfit, octets, seconds
 # quoted text stays as it is; `from` is a keyword of Python's
 _WORDS = re.compile(
     r"""(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+    r"""|(?P<comment>\#[^\n]*)"""
     r"""|(?P<author>(?<![\w.])from(?=\s*\.))"""
     r"""|(?P<amount>(?<![\w.])\d+(?:\.\d+)?[A-Za-z]+\b)""",
     re.S,
@@ -38,6 +40,32 @@ def shown(node: ast.AST) -> str:
     return re.sub(r"(?<![\w.])From(?=\s*\.)", "from", ast.unparse(node))
 
 
+def key(node: ast.AST) -> str:
+    """A part of the tree by which it is known again: names of header fields have no case."""
+    if not any(field_asked(part) for part in ast.walk(node)):
+        return shown(node)
+    return shown(_Caseless().visit(copy.deepcopy(node)))
+
+
+def field_asked(node: ast.AST) -> str | None:
+    """The header field that a part of the tree asks for."""
+    match node:
+        case ast.Call(
+            func=ast.Name("header" | "has_header"), args=[ast.Constant(value=str() as name)]
+        ):
+            return name
+    return None
+
+
+class _Caseless(ast.NodeTransformer):
+    """Writes the names of header fields in small letters."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if (name := field_asked(node)) is not None:
+            return ast.Call(node.func, [ast.Constant(name.lower())], [])
+        return self.generic_visit(node)
+
+
 def conjuncts(node: ast.expr) -> list[ast.expr]:
     """What a top-level `and` joins, or the whole."""
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
@@ -46,17 +74,24 @@ def conjuncts(node: ast.expr) -> list[ast.expr]:
 
 
 def records(node: ast.AST) -> frozenset[str]:
-    """The records that a term names, with those inside them: of `dmarc.aligned.spf` two."""
-    return frozenset(
-        shown(part.value)
-        for part in ast.walk(node)
-        if isinstance(part, ast.Attribute) and isinstance(part.value, (ast.Name, ast.Attribute))
-    )
+    """What a term cannot be without: of `dmarc.aligned.spf` two records.
+
+    Of a header field it is that the mail has it.
+    """
+    found = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and isinstance(part.value, (ast.Name, ast.Attribute)):
+            found.add(shown(part.value))
+        elif (name := field_asked(part)) is not None:
+            found |= {f"has_header({name.lower()!r})", "headers"}
+    return frozenset(found)
 
 
 def _plain(found: re.Match[str]) -> str:
     if found["quoted"] is not None:
         return found["quoted"]
+    if found["comment"] is not None:
+        return " "  # a quote in it begins no text
     if found["author"] is not None:
         return "From"
     amount = found["amount"]

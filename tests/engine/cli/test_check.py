@@ -84,6 +84,44 @@ policies/law.toml:1:1  rule "late" is never reached
 1 problem in 1 file.
 """,
     ),
+    "shadowed by several": (
+        rule("a", "tls.verified", "tag")
+        + rule("b", "not tls.verified", "tag")
+        + rule("c", FAIL, "tag"),
+        """\
+policies/law.toml:11:1  rule "c" is never reached
+    Every mail that it matches is taken by "a" (line 1) or "b" (line 6) first.
+    Move it above, or narrow one of them.
+
+1 problem in 1 file.
+""",
+    ),
+    "shadowed by several early ones": (
+        rule("a", "tls.verified", "tag")
+        + rule("b", "not tls.verified", "tag")
+        + rule("c", "spam.gtube", "tag"),
+        """\
+policies/law.toml:11:1  rule "c" is never reached
+    Every mail that it matches is taken by "a" (line 1) or "b" (line 6) first.
+    They are judged at MAIL, this one at BODY.
+    Narrow one of them, or remove this one.
+
+1 problem in 1 file.
+""",
+    ),
+    "shadowed by an early one and another": (
+        rule("a", "tls.verified", "tag")
+        + rule("b", "not tls.verified and spam.gtube", "tag")
+        + rule("c", "spam.gtube", "tag"),
+        """\
+policies/law.toml:11:1  rule "c" is never reached
+    Every mail that it matches is taken by "a" (line 1) or "b" (line 6) first.
+    "a" is judged at MAIL, this one at BODY.
+    Narrow one of them, or remove this one.
+
+1 problem in 1 file.
+""",
+    ),
     "beaten": (
         rule("late", "virus.result == 'found'") + rule("early", FAIL, "tag"),
         """\

@@ -161,6 +161,12 @@ law.toml:3:27  'greylist' is known for one recipient, 'message' only for the who
         ("peer.ip in '192.0.2.1/24'", 20,
          "'192.0.2.1/24' has bits behind its mask: 192.0.2.0/24 is meant, or an address",
          "Write '192.0.2.0/24'."),
+        ("peer.network in '192.0.0.0/16'", 9,
+         "peer.network is no address, so no network holds it",
+         "Write peer.ip in '192.0.0.0/16'."),
+        ("headers.subject not in ['10.0.0.0/8']", 9,
+         "headers.subject is no address, so no network holds it",
+         "Write peer.ip not in ['10.0.0.0/8']."),
         ("spf.result == 'fail' and", 30, "nothing follows 'and'",
          "Write what it joins, or take it away."),
         ("or spf.result == 'fail'", 9, "nothing stands before 'or'",
@@ -193,3 +199,18 @@ def test_habit_of_another_language_is_told_with_what_to_type(when, column, sente
     lines = rule(when).splitlines()
     assert lines[0] == f"law.toml:3:{column}  {sentence}"
     assert lines[-1] == f"    {hint}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "hint"),
+    [
+        (("[[rule]]", 'when = "peer"', 'then = "tag"'),
+         'Write name = "what-it-is-about": it stands in logs and records.'),
+        (("[[rule]]", 'name = "r"', 'then = "tag"'), "Write when = \"spf.result == 'fail'\"."),
+        (("[[rule]]", 'name = "r"', 'when = "peer"'),
+         'Write then = "tag".\n    one of: defer discard pass quarantine reject tag'),
+        (("[[weight]]", 'name = "w"'), "Write add = 2.5, or a computation in quotes."),
+    ],
+)  # fmt: skip
+def test_key_that_is_missing_is_told_with_what_it_may_be(lines, hint):
+    assert told(*lines).endswith(f"is missing here\n    {hint}")

@@ -17,16 +17,36 @@ from millrace.engine.policy.kinds import NUMBER, Kind
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
 class It:
     result: Literal["good", "bad", "odd"] | None
     name: str
     size: float
     wait: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    address: Place | None
+
+    @property
+    def domain(self) -> str:
+        return self.address.domain if self.address else ""
+
+    @property
+    def local(self) -> str:
+        return ""
 
 
 KINDS = {
     "it": Kind("record", record=It),
     "headers": Kind("record", record=Headers),
+    "box": Kind("record", record=Mailbox),
     "score": NUMBER,
 }
 READER = Reader(KINDS)
@@ -36,7 +56,12 @@ SECTIONS = (
     None, Headers(), Headers([(b"X-A", b"a"), (b"Subject", b"a")]), Headers([(b"x-a", b"")]),
 )  # fmt: skip
 WORLD = [{"it": None, "score": 0.0, "headers": section} for section in SECTIONS] + [
-    {"it": It(result, name, size, wait), "score": size, "headers": SECTIONS[size == 0]}
+    {
+        "it": It(result, name, size, wait, RESULTS.index(result)),
+        "score": size,
+        "headers": SECTIONS[size == 0],
+        "box": Mailbox(Place(name) if wait else None),
+    }
     for result, name, size, wait in itertools.product(RESULTS, NAMES, SIZES, (True, False))
 ]
 ORDERS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
@@ -59,6 +84,11 @@ ATOMS = st.one_of(
     st.builds("lower(it.name) == '{}'".format, st.sampled_from(NAMES)),
     st.sampled_from(["it.size == score", "lower(it.name)", "header('X-A')", "not header('X-A')"]),
     st.sampled_from(["has_header('X-A')", "header('X-A') == 'a'", "headers.subject == 'a'"]),
+    st.sampled_from(["not has_header('x-a')", "has_header('X-a') == False", "header('x-a') == ''"]),
+    st.builds("it.count {} {}".format, ORDERS, st.sampled_from([-0.5, 0, 0.5, 1, 1.5, 2])),
+    st.sampled_from(["box.address", "not box.address", "box.domain", "box.local == ''"]),
+    st.builds("box.domain {} '{}'".format, st.sampled_from(["==", "!="]), st.sampled_from(NAMES)),
+    st.builds("under(box.domain, '{}')".format, DOMAINS),
 )
 CONDITIONS = st.recursive(
     ATOMS,
@@ -112,12 +142,39 @@ def test_rule_that_is_proved_shadowed_leaves_no_mail_over(text, earlier):
         "2 * min(it.size, 3) + 1 > 7",
         "it.size < 1 < it.size",
         "(it.wait or it.size > 1) and not it.wait and not it.size > 1",
+        "it.count > 1 and it.count < 2",
+        "it.count > 0.5 and it.count <= 0.9",
+        "it.count == 1.5",
+        "len(it.name) > 3 and not len(it.name) >= 4",
+        "header('X-A') == 'a' and header('x-a') == 'b'",
+        "has_header('X-A') and not has_header('x-a')",
+        "has_header('X-A') == False and header('X-A') == 'a'",
+        "not has_header('x-a') and lower(header('X-A')) == 'a'",
+        "not headers and has_header('X-A')",
+        "not box.address and box.domain == 'a.example'",
+        "not box.address and under(box.domain, 'a.example')",
+        "it.result == 'good' # don't\n and it.result == 'bad'",
         "1 > 2",
         "'a' in ['b']",
     ],
 )  # fmt: skip
 def test_contradiction_is_proved_by_its_atoms(text):
     assert not together([READER.formula(text)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it.count > 1 and it.count < 3",
+        "it.size > 1 and it.size < 2",
+        "not box.address and box.domain == ''",
+        "not box.address and box.domain != 'a.example'",
+        "has_header('X-A') and header('x-a') == 'a'",
+        "it.result == 'good' # don't\n and it.name == 'b.example'",
+    ],
+)
+def test_what_only_looks_like_a_contradiction_is_none(text):
+    assert together([READER.formula(text)])
 
 
 def test_what_the_weights_add_up_to_bounds_the_score():
