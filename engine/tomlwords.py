@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no TOML, in words after which one knows what to type.
+"""What is wrong with a text that is no TOML, and what to type instead.
 
 `tomllib` says where it stopped, and why in a parser's words.  What people mistype most is told
 here by what stands in that line; of all else the parser's own words are told.
