@@ -25,10 +25,17 @@ WORD_MAX = 64
 SENTENCE_MAX = 300  # of a message that holds what somebody wrote
 # tomllib takes memory by the square of the parts of a key
 _ENDLESS_KEY = re.compile(r"(?:[\w-]*\s*\.\s*){40}")
-HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
+HEAD = re.compile(
+    r"""\s*+(\[\[?)\s*+((?:[\w-]++|"(?:\\.|[^"\\])*+"|'[^']*+'|\s*+\.\s*+)++)\s*+\]\]?\s*+(?:\#.*)?$"""
+)
 KEY = re.compile(
     r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
 )
+_PIECE = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\])*+"|'[^']*+'|[\[\]\#]""")
+_TEXT_ENDS = {  # up to two quotes before the last three are of the text
+    '"""': re.compile(r'(?:[^"\\]|\\.|\\$|"{1,2}(?!"))*+"{3,5}'),
+    "'''": re.compile(r"(?:[^']|'{1,2}(?!'))*+'{3,5}"),
+}
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 Path_ = tuple[str | int, ...]
@@ -177,20 +184,30 @@ def _table(head: re.Match[str], counts: dict[Path_, int]) -> Path_:
 
 
 def opened(value: str) -> str:
-    """What ends a value that goes on in the next line, "" where it does not."""
-    for quotes in ('"""', "'''"):
-        if value.startswith(quotes):
-            return quotes if quotes not in value[3:] else ""
-    bare = _bare(value)
-    return "]" * max(bare.count("[") - bare.count("]"), 0)
+    """What ends a value that goes on in the next line, "" where it does not.
+
+    That is `]` for each open array, then the quotes of an open text.
+    """
+    return still_open(value, "")
 
 
 def still_open(line: str, closing: str) -> str:
     """The same after one more line of that value."""
-    if closing[0] != "]":
-        return "" if closing in line else closing
-    bare = _bare(line)
-    return "]" * max(len(closing) + bare.count("[") - bare.count("]"), 0)
+    brackets = "]" * closing.count("]")
+    quotes, at = closing.lstrip("]"), 0
+    while True:
+        if quotes:
+            end = _TEXT_ENDS[quotes].match(line, at)
+            if end is None:
+                return brackets + quotes
+            at = end.end()
+        piece = _PIECE.search(line, at)
+        if piece is None or piece[0] == "#":
+            return brackets
+        quotes = piece[0] if piece[0] in _TEXT_ENDS else ""
+        if piece[0] in "[]":
+            brackets = brackets + "]" if piece[0] == "[" else brackets[1:]
+        at = piece.end()
 
 
 def _bare(line: str) -> str:

@@ -15,7 +15,9 @@ from millrace.engine.errors import Fault, Place
 
 LINE_MAX = 1000  # characters of a line that are looked at
 _AT = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
-_HEAD = re.compile(r"\s*(\[\[?)\s*([^\]\[]+?)\s*\]\]?\s*(?:#.*)?$")
+_HEAD = re.compile(
+    r"""\s*+(\[\[?)\s*+((?:[\w-]++|"(?:\\.|[^"\\])*+"|'[^']*+'|\s*+\.\s*+)++)\s*+\]\]?\s*+(?:\#.*)?$"""
+)
 _KEY = re.compile(r"\s*(?P<key>[\w.\"'-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 
 

@@ -187,3 +187,9 @@ def test_a_mark_before_the_text_is_passed_over(tmp_path):
 
 def test_a_list_of_tables_stands_where_its_first_one_does():
     assert Document("x = 1\n[[b]]\ny = 1\n", "f.toml").place(("b",)).line == 2
+
+
+def test_place_behind_a_bracket_in_a_text_of_many_lines_is_its_own():
+    document = Document('a = ["""\n]\nb = 1\n"""]\nb = 2\n["x]y"]\nc = 3\n', "f.toml")
+    assert str(document.place(("b",))) == "f.toml:5:1"
+    assert str(document.place(("x]y", "c"))) == "f.toml:7:1"

@@ -122,9 +122,22 @@ def test_what_is_no_toml_is_refused_with_its_place(text):
     assert caught.value.faults[0].place.file == "law.toml"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[rule]]\nwhy = ["""\n]\nname = 1 """]\nxyz = "b"\n',
+        "[[rule]]\nwhy = ['''\n]''', [1, # ]\n']', 2]]\nxyz = 'b'\n",
+        'why = """a\nname = "b\\"""" # c\nxyz = "b"\n',
+        '["a]b"]\nx = 1\n\n[c."#d"]\ny = 2\n\n[ \'q.r\' . s ] # e\nz = 3\n',
+    ],
+)
+def test_bracket_or_quote_inside_of_a_text_ends_nothing(text):
+    assert fmt(text) == text
+
+
 def test_file_that_cannot_be_kept_whole_is_refused():
     with pytest.raises(Misconfigured) as caught:
-        fmt('[[rule]]\nwhy = ["""\n]\nname = 1 """]\n')
+        fmt("x = nan\n")  # equals nothing, so that it is the same cannot be shown
     assert caught.value.faults[0].sentence == (
         "cannot be put in order without a change of what it says"
     )
