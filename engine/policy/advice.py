@@ -15,6 +15,7 @@ from typing import NamedTuple
 from millrace.engine.options import OCTETS, SECONDS
 
 Found = re.Match[str]
+ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - * /, functions."
 
 
 class Advice(NamedTuple):
@@ -44,7 +45,8 @@ def advice(text: str, words: str, offset: int) -> Advice:
         return Advice(sentence.format(found[0].strip()), told, found.start(), len(found[0]))
     if "unterminated string" in words:
         return Advice("a text has no end", "A text stands between two quotes: 'x'.", offset)
-    return Advice(f"is no condition: {words}", "", offset)
+    hint = next((hint for part, hint in _BRACKETS.items() if part in words), ALLOWED)
+    return Advice(f"is no condition: {words}", hint, offset)
 
 
 def _in_one_word(found: Found) -> str:
@@ -59,6 +61,18 @@ def _as_text(found: Found) -> str:
     return f"An address stands in quotes: '{found[0]}'."
 
 
+def _with_a_point(found: Found) -> str:
+    whole, *rest = "".join(found[0].split()).split(",")
+    if len(rest) > 1:
+        return f"Write {whole}{''.join(rest)}."
+    thousands = re.match(r"\d{3}(?!\d)", rest[0])
+    return f"Write {whole}.{rest[0]}" + (f", or {whole}{rest[0]}." if thousands else ".")
+
+
+def _with_its_letter(found: Found) -> str:
+    return f"Write {found[1]}{'B' if found[2] == 'byte' else found[2][0]}."
+
+
 def _without_points(found: Found) -> str:
     return f"Write {found[0].replace('.', '')}."
 
@@ -69,7 +83,24 @@ _MATCHING = "Write matches(TEXT, 'regular expression')."
 _COMPARE = "Write == to compare."
 _ALONE = 'A condition stands alone; what becomes of the mail is the key "then".'
 _UNITS = "|".join((*OCTETS, *SECONDS))
+_SPOKEN = "second|sec|minute|min|hour|hr|day|week|year|byte"
+_JOINING = "Write what it joins, or take it away."
 _HABITS = (
+    _Habit(
+        rf"(?:(?<=[<>=])|(?<=[<>=] ))\d+(?:,\d+)+(?:\s+(?:{_UNITS})\b)?",
+        "'{}' is no number",
+        _with_a_point,
+    ),
+    _Habit(r"(?<![\w.])\d+(?: \d{3})+\b", "'{}' is no number", _in_one_word),
+    _Habit(rf"\b(\d[\d_.]*+)\s+({_SPOKEN})s?\b", "'{}' is no amount", _with_its_letter),
+    _Habit(r"[≠≤≥]", _FOREIGN, "Write !=, <= or >=."),
+    _Habit(r"[\u2010-\u2015\u2212]", "{} is no minus sign here", "Write - as the keyboard has it."),
+    _Habit(r"!~", _FOREIGN, "Write not matches(TEXT, 'regular expression')."),
+    _Habit(r"(?:(?<==)|(?<== ))/[^/]*/\w*", _FOREIGN, _MATCHING),
+    _Habit(r"\b(?:equals?|eq)\b", _FOREIGN, _COMPARE),
+    _Habit(r"\b(?:and|or)\s+(?:and|or)\b", "'{}' are two", "Take one of them away."),
+    _Habit(r"(?:[=!<>]=|[<>])\s*$", "nothing follows '{}'", "Write what to compare with."),
+    _Habit(r";", _FOREIGN, "A condition stands alone; and, or join two."),
     _Habit(
         r"[\u2018-\u201f\u00ab\u00bb`\u00b4]", "{} is no quote here", "Write straight quotes: 'x'."
     ),
@@ -78,7 +109,7 @@ _HABITS = (
     _Habit(r"(?<![=!<>])=(?![=~>])", "'=' sets a value; a condition compares", _COMPARE),
     _Habit(r"===", _FOREIGN, _COMPARE),
     _Habit(r"&&|\|\|", "'&&' and '||' are not of this language", "Write and, or, not."),
-    _Habit(r"!(?!=)", _FOREIGN, "Write not."),
+    _Habit(r"!(?![=~])", _FOREIGN, "Write not."),
     _Habit(
         r"(?<![\w.])pass(?!\w)", "nothing here is called 'pass'", "Text stands in quotes: 'pass'."
     ),
@@ -99,4 +130,9 @@ _HABITS = (
     _Habit(r"\b\d{1,3}(?:\.\d{3}){2,}\b(?!\.)", "'{}' is no number", _without_points),
     _Habit(r"(?<=[\w\])])\s*:", "'{}' is not of this language", _COMPARE),
 )
+_BRACKETS = {
+    "was never closed": "Write the bracket that closes it.",
+    "unmatched": "Take it away, or write the bracket that opens it.",
+    "does not match opening": "Write the bracket that closes the one before it.",
+}
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.S)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 from millrace.engine.document import meant
 from millrace.engine.mail.headers import Headers
 from millrace.engine.policy import closures, fitting, networks, places
+from millrace.engine.policy.advice import ALLOWED
 from millrace.engine.policy.closures import Run
 from millrace.engine.policy.fitting import Term
 from millrace.engine.policy.functions import FUNCTIONS, Unbound
@@ -170,7 +171,9 @@ class _Compiler:
             return Kind("listing", holds=listing.kind), closures.constant(listing)
         kind, run = self.compile(node.value, depth)
         if kind.record is None:
-            raise self._misfit(node, f"'{self._shown(node.value)}' has no fields")
+            beside = self._beside(node.value) if isinstance(node.value, ast.Attribute) else {}
+            hint = fitting.beside(self.parsed, node, beside)
+            raise self._misfit(node, f"'{self._shown(node.value)}' has no fields", hint)
         fields = fields_of(kind.record)
         if node.attr not in fields:
             sentence = f"'{self._shown(node.value)}' has no field '{node.attr}'"
@@ -190,6 +193,9 @@ class _Compiler:
                 hint = f"Write header({self._shown(node.slice)})."
                 sentence = f"'{self._shown(node)}' is not of this language"
                 raise self._misfit(node, sentence, hint)
+            if self.scope.is_shelf(node.value) and isinstance(node.slice, ast.Constant):
+                hint = f"Write lists.{node.slice.value!s}."
+                raise self._misfit(node, "a list is named behind a point", hint)
             raise self._foreign(node)
         listing = self.scope.listing(node.value)
         kind = Kind("listing", holds=listing.kind)
@@ -330,6 +336,9 @@ class _Compiler:
     def _call(self, node: ast.Call, depth: int) -> tuple[Kind, Run]:
         name = node.func.id if isinstance(node.func, ast.Name) else self._shown(node.func)
         function = FUNCTIONS.get(name)
+        if function is None and isinstance(node.func, (ast.Constant, ast.Compare)):
+            sentence = "two conditions stand side by side"
+            raise self._misfit(node.func, sentence, "Join them by and, or by or.")
         if function is None:
             sentence = f"there is no function '{name}'"
             raise self._misfit(node, sentence, self._function_meant(node.func, name))
@@ -373,7 +382,7 @@ class _Compiler:
     # --- what is told
 
     def _foreign(self, node: ast.expr) -> Misfit:
-        return self._misfit(node, f"'{self._shown(node)}' is not of this language", _ALLOWED)
+        return self._misfit(node, f"'{self._shown(node)}' is not of this language", ALLOWED)
 
     def _quoted(self, node: ast.expr) -> str:
         bare = self._shown(node)
@@ -389,6 +398,3 @@ class _Compiler:
 def _field_name(word: str) -> str:
     """`list_id` as a mail writes it: List-Id."""
     return "-".join(part.capitalize() for part in word.split("_"))
-
-
-_ALLOWED = "Names, 'text', numbers, [lists], and or not, == != < <= > >= in, + - * /, functions."

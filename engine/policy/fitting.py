@@ -70,6 +70,8 @@ def whole_facts(
     for name, kind in beside.items():
         if not found and kind.item is not None and kind.item.texty:
             found.append(f"{text} in {fact}.{name}")
+    if not found:
+        found = [f"{fact}.{name}" for name in ("domain", "local") if name in beside]
     hint = f"Write {', or '.join(found)}." if found else ""
     return parsed.misfit(right, f"'{parsed.shown(right)}' holds whole facts", hint)
 
@@ -87,6 +89,15 @@ def networked(
         word = "not in" if isinstance(op, ast.NotIn) else "in"
         sentence = f"{parsed.shown(left)} is no address, so no network holds it"
         raise parsed.misfit(left, sentence, f"Write {found[0]} {word} {parsed.shown(right)}.")
+
+
+def beside(parsed: Parsed, node: ast.Attribute, fields: Mapping[str, Kind]) -> str:
+    """What to write for the field of a list, such as dkim.signatures.result."""
+    fact = parsed.shown(node.value).rpartition(".")[0]
+    if node.attr in fields:
+        return f"Write {fact}.{node.attr}."
+    many = f"{node.attr}s"
+    return f"Write 'x' in {fact}.{many}." if many in fields else ""
 
 
 def placed(parsed: Parsed, op: type[ast.cmpop], term: Term, other: ast.expr) -> frozenset[object]:
@@ -204,7 +215,13 @@ def _same(parsed: Parsed, node: ast.expr, left: Term, right: Term) -> None:
 def _unlike(parsed: Parsed, node: ast.expr, left: Term, right: Term) -> Misfit:
     words: set[Word] = {left.kind.word, right.kind.word}
     hint = ""
-    if words <= {"number", "text", "choice"}:
+    if "list" in words:
+        whole, single = (left, right) if left.kind.word == "list" else (right, left)
+        of_texts = whole.kind.item is not None and whole.kind.item.texty
+        if of_texts and not isinstance(single.node, (ast.List, ast.Tuple)):
+            told = f"{parsed.shown(single.node)} in {parsed.shown(whole.node)}"
+            hint = f"Write in, or not in: {told}."
+    elif words <= {"number", "text", "choice"}:
         hint = "A number stands without quotes, a text in quotes."
     elif "record" in words:
         hint = _field(parsed, *((left, right) if left.kind.record else (right, left)))
