@@ -101,13 +101,13 @@ def tuples(head: str, *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 TEXT_FIELDS = of("domain", "ip", "maybe")
 HEADER_NAMES = st.sampled_from(["List-Id", "X-Tier", "subject"])
-TEXTS = st.one_of(
+HOSTS = st.one_of(  # what may be looked for in networks
     TEXT_FIELDS,
     tuples("header", HEADER_NAMES),
-    st.just(("field", "headers.subject")),
     tuples("call", st.just("lower"), TEXT_FIELDS),
     tuples("map", TEXT_FIELDS),
 )
+TEXTS = st.one_of(HOSTS, st.just(("field", "headers.subject")))
 PLAIN = st.one_of(
     of("part", "count"),
     SMALL.map(lambda n: ("const", n)),
@@ -175,7 +175,7 @@ ATOMS = st.one_of(
     tuples("in", MEMBER, of("result"), some(WORDS)),
     tuples("in", MEMBER, TEXTS, some(DOMAINS)),
     tuples("in", MEMBER, of("count"), st.lists(st.integers(0, 5), min_size=1, max_size=3)),
-    tuples("in", MEMBER, TEXTS, some(NETWORKS) | st.sampled_from(NETWORKS)),
+    tuples("in", MEMBER, HOSTS, some(NETWORKS) | st.sampled_from(NETWORKS)),
     tuples("held", MEMBER, TEXTS, st.sampled_from(["domains", "offices", "tier"])),
     tuples("call", st.just("under"), TEXTS, st.sampled_from(["a.example", "example"]).map(
         lambda name: ("const", name))),
