@@ -145,6 +145,8 @@ _SLIPS = (
     _Slip("", _VALUE.format(r"(?P<d>1[3-9]|2\d|3[01])/(?P<m>0?\d|1[0-2])/(?P<y>\d{4})"), _DATE,
           _YMD),
     _Slip("", _VALUE.format(r"\d\d?/\d\d?/\d{4}"), _DATE, "Write 2027-01-31, without quotes."),
+    _Slip(_LINE, _VALUE.format(r"(?P<y>\d{4})[./-](?P<d>1[3-9]|2\d|3[01])[./-](?P<m>0?\d|1[0-2])"),
+          _DATE, _YMD),
     _Slip(_LINE, _VALUE.format(r"(?P<y>\d{4})[./-](?P<m>\d\d?)[./-](?P<d>\d\d?)"), _DATE, _YMD),
     _Slip("Invalid date", _VALUE.format(r"[\d-]+"), "there is no day {at}",
           "Write a day that the calendar has."),

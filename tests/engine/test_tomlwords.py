@@ -51,6 +51,8 @@ def told(text: str) -> tuple[str, str, str, str]:
          "Write 2027-01-31, without quotes.")),
         ("expires = 02/03/2027\n", ("3:11", "02/03/2027 is no date here", "02/03/2027",
          "Write 2027-01-31, without quotes.")),
+        ("expires = 2027-31-01\n", ("3:11", "2027-31-01 is no date here", "2027-31-01",
+         "Write 2027-01-31, without quotes.")),
         ("expires = 2027-1-3\n", ("3:11", "2027-1-3 is no date here", "2027-1-3",
          "Write 2027-01-03, without quotes.")),
         ("expires = 2027-02-31\n", ("3:11", "there is no day 2027-02-31", "2027-02-31",
