@@ -32,16 +32,18 @@ class Acquire(Operation[Lease]):
 
     script: ClassVar[str] = """
 redis.call('zremrangebyscore', KEYS[1], '-inf', text(now))
-local until_max = text(now + number(4))
-for _, holder in ipairs(redis.call('zrangebyscore', KEYS[1], '(' .. until_max, '+inf')) do
-  redis.call('zadd', KEYS[1], until_max, holder)
+local until_max = now + number(4)
+local last = redis.call('zrange', KEYS[1], -1, -1, 'withscores')
+while last[1] and tonumber(last[2]) > until_max do
+  redis.call('zadd', KEYS[1], text(until_max), last[1])
+  last = redis.call('zrange', KEYS[1], -1, -1, 'withscores')
 end
 local holders = redis.call('zcard', KEYS[1])
 if not redis.call('zscore', KEYS[1], ARGV[2]) then
   if holders >= number(3) then return {0, holders} end
   holders = holders + 1
 end
-redis.call('zadd', KEYS[1], until_max, ARGV[2])
+redis.call('zadd', KEYS[1], text(until_max), ARGV[2])
 if redis.call('pttl', KEYS[1]) < number(4) * 1000 then
   redis.call('pexpire', KEYS[1], math.ceil(number(4) * 1000))
 end
