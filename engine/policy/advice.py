@@ -116,19 +116,15 @@ _HABITS = (
     _Habit(r"\bmatches\b(?!\s*\()", "'{}' is a function", _MATCHING),
     _Habit(r"\b(?:contains|like|startswith|endswith)\b", _FOREIGN, _FINDING),
     _Habit(r"\b(?:AND|OR|NOT|IN)\b", "'{}' is written in small letters", "Write and, or, not, in."),
-    _Habit(
-        r"^\s*(?:and|or)\b", "nothing stands before '{}'", "Write what it joins, or take it away."
-    ),
-    _Habit(
-        r"\b(?:and|or|not|in)\s*$", "nothing follows '{}'", "Write what it joins, or take it away."
-    ),
+    _Habit(r"^\s*(?:and|or)\b", "nothing stands before '{}'", _JOINING),
+    _Habit(r"\b(?:and|or|not|in)\s*$", "nothing follows '{}'", _JOINING),
     _Habit(r"^\s*(?:if|when)\b|\bthen\b|\?", _FOREIGN, _ALONE),
     _Habit(rf"\b\d[\d_.]*+\s+(?:{_UNITS})\b", "'{}' is an amount in two words", _in_one_word),
     _Habit(r"\b(\d+(?:\.\d+)?)\s*%(?!\s*[\w(])", _FOREIGN, _as_share),
     _Habit(r"\b\d{1,3}(?:\.\d{1,3}){3}(?:/\d+)?", "{} is no number", _as_text),
     _Habit(r"\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,}(?:/\d+)?", "{} is no number", _as_text),
     _Habit(r"\b\d{1,3}(?:\.\d{3}){2,}\b(?!\.)", "'{}' is no number", _without_points),
-    _Habit(r"(?<=[\w\])])\s*:", "'{}' is not of this language", _COMPARE),
+    _Habit(r"(?<=[\w\])])\s*:", _FOREIGN, _COMPARE),
 )
 _BRACKETS = {
     "was never closed": "Write the bracket that closes it.",

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -31,7 +30,7 @@ from millrace.engine.policy import closures, fitting, networks, places
 from millrace.engine.policy.advice import ALLOWED
 from millrace.engine.policy.closures import Run
 from millrace.engine.policy.fitting import Term
-from millrace.engine.policy.functions import FUNCTIONS, Unbound
+from millrace.engine.policy.functions import FUNCTIONS, Function, Unbound
 from millrace.engine.policy.kinds import NUMBER, TEXT, TRUTH, Kind, fields_of
 from millrace.engine.policy.listing import Lists
 from millrace.engine.policy.naming import Names
@@ -40,7 +39,6 @@ from millrace.engine.policy.syntax import TEXT_MAX as TEXT_MAX
 from millrace.engine.policy.syntax import Misfit as Misfit
 
 DEPTH_MAX = 50
-_FIELD_NAME = re.compile(r"[\w-]+")
 NO_LISTS: Lists = {}
 
 
@@ -344,24 +342,23 @@ class _Compiler:
             raise self._misfit(node, sentence, self._function_meant(node.func, name))
         if node.keywords or not function.least <= len(node.args) <= function.most:
             raise self._misfit(node, f"{name} is written {function.usage}")
-        if function.asks:
+        if function.asks:  # what it is given is a name in that source
             self.scope.ask(node, function.asks)
-        if function.asks == "headers" and not isinstance(node.args[0], ast.Constant):
-            sentence = "a header field is named by a text in quotes"
-            raise self._misfit(
-                node.args[0], sentence, f"Write {name}({self._quoted(node.args[0])})."
-            )
+            return function.gives, self._bound(function, [], node)
         compiled = [self.compile(argument, depth) for argument in node.args]
         for argument, (kind, _) in zip(node.args, compiled, strict=True):
             if kind.word not in function.takes:
                 sentence = f"{name} takes {' or '.join(function.takes)}, not {kind.shown}"
                 raise self._misfit(argument, sentence, function.usage)
+        run = self._bound(function, [run for _, run in compiled], node)
+        return self._given(function.gives, [kind for kind, _ in compiled]), run
+
+    def _bound(self, function: Function, runs: list[Run], node: ast.Call) -> Run:
         try:
-            run = function.bind([run for _, run in compiled], node.args)
+            return function.bind(runs, node.args)
         except Unbound as unbound:
             at = node if unbound.argument < 0 else node.args[unbound.argument]
             raise self._misfit(at, unbound.sentence, unbound.hint) from None
-        return self._given(function.gives, [kind for kind, _ in compiled]), run
 
     def _function_meant(self, func: ast.expr, name: str) -> str:
         """What to write for a function that is not of this language, such as a method."""
@@ -383,10 +380,6 @@ class _Compiler:
 
     def _foreign(self, node: ast.expr) -> Misfit:
         return self._misfit(node, f"'{self._shown(node)}' is not of this language", ALLOWED)
-
-    def _quoted(self, node: ast.expr) -> str:
-        bare = self._shown(node)
-        return repr(bare if _FIELD_NAME.fullmatch(bare) else "List-Id")
 
     def _shown(self, node: ast.expr) -> str:
         return self.parsed.shown(node)

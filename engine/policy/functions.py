@@ -44,6 +44,7 @@ class Function:
     asks: str = ""
 
 
+_WORD = re.compile(r"[\w-]+")
 _FIELD = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 §2.2
 
 
@@ -127,14 +128,16 @@ def _has_header(runs: list[Run], arguments: list[ast.expr]) -> Run:
 
 
 def _field_name(arguments: list[ast.expr], usage: str) -> bytes:
-    if not isinstance(arguments[0], ast.Constant):
-        raise Unbound("a header field is named by a text in quotes", f"Write {usage}.", 0)
-    name = str(arguments[0].value)
-    if not _FIELD.fullmatch(name):
-        bare = name.strip().removesuffix(":")
+    given = arguments[0].value if isinstance(arguments[0], ast.Constant) else None
+    if not isinstance(given, str):
+        bare = ast.unparse(arguments[0]).replace(" - ", "-")
+        meant = usage.replace("List-Id", bare) if _WORD.fullmatch(bare) else usage
+        raise Unbound("a header field is named by a text in quotes", f"Write {meant}.", 0)
+    if not _FIELD.fullmatch(given):
+        bare = given.strip().removesuffix(":")
         hint = f"Write {usage.replace('List-Id', bare if _FIELD.fullmatch(bare) else 'List-Id')}."
-        raise Unbound(f"{name!r} is no name of a header field", hint, 0)
-    return name.lower().encode("ascii")
+        raise Unbound(f"{given!r} is no name of a header field", hint, 0)
+    return given.lower().encode("ascii")
 
 
 FUNCTIONS: dict[str, Function] = {
