@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,17 @@ def shared_data() -> Path:
             pytest.fail("the published suites (../shared/data) are missing, and CI must run them")
         pytest.skip("the published suites (../shared/data) are not beside this checkout")
     return found
+
+
+@pytest.fixture(scope="session")
+def open_checkout() -> None:
+    """Skip, or fail in CI, where another user could not read the checkout."""
+    closed = [each for each in CHECKOUT.parents if not each.stat().st_mode & stat.S_IXOTH]
+    if closed:
+        words = f"other users may not enter {closed[0]}, where this checkout is"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
 
 
 SUITES = pytest.StashKey[Suites]()

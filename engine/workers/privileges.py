@@ -1,7 +1,7 @@
 """Who the daemon is and what it may use, set before any fork.
 
-Fails: `Misconfigured` for a user or group that is not there, or that we may not become, and
-for fewer file descriptors than a start takes.
+Fails: `Misconfigured` for a user or group that is not there, that we may not become, or that may
+not read the program itself, and for fewer file descriptors than a start takes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import os
 import pwd
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.settings import Settings
 
 _log = logging.getLogger("millrace.workers")
+_PROGRAM = Path(__file__).resolve().parents[1]
 _OWN = 48  # descriptors of the supervisor, or of a worker that is at rest
 _SPARE = 256  # descriptors of a worker that are no connections
 
@@ -35,6 +37,9 @@ def become(user: str, group: str) -> None:
     os.setgroups(os.getgrouplist(name, gid) if name else [gid])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    if not os.access(_PROGRAM, os.R_OK):  # what is imported later, and a restart, would fail
+        hint = "Install it where others may read, such as /opt/millrace."
+        raise Misconfigured(Fault(f"{user or group} may not read the program in {_PROGRAM}", hint))
 
 
 def _identity(user: str, group: str) -> tuple[int, int, str]:

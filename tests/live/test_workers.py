@@ -269,7 +269,7 @@ def test_service_that_can_never_work_ends_the_start(tmp_path: Path) -> None:
     assert "Traceback" not in daemon.said()
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("root", "open_checkout")
 def test_root_is_given_up_once_the_doors_are_open(
     new_folder: Callable[[str], Path],
 ) -> None:

@@ -134,7 +134,25 @@ def test_user_that_is_not_there_is_named():
         privileges.become("", "nobody-knows")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+@ROOT
+def test_user_who_may_not_read_the_program_is_refused(tmp_path: Path):
+    tmp_path.chmod(0o700)
+    code = (
+        "from pathlib import Path\n"
+        "from millrace.engine.workers import privileges\n"
+        f"privileges._PROGRAM = Path({str(tmp_path)!r})\n"
+        "try: privileges.become('nobody', '')\n"
+        "except privileges.Misconfigured as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"nobody may not read the program in {tmp_path}\n")
+
+
+@ROOT
+@pytest.mark.usefixtures("open_checkout")
 def test_root_is_given_up_for_good():
     code = (
         "import os, resource\n"
