@@ -2,19 +2,26 @@
 
 Opened for each batch by name, so that logrotate may move the file at any time.  A disk
 that refuses is said once in the log; mail goes on.  A record is whole or absent: what a full
-disk took of one is cut off again, and half a line that a crash left is ended.
+disk took of one is cut off again, and half a line that a crash left is ended.  Workers share
+the file: each writes under a shared lock, so that whoever mends an end, alone, takes no
+neighbour's record under way for what a crash left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
+import time
 from pathlib import Path
 
 _log = logging.getLogger("millrace.journal")
 WAITING_MAX = 10_000
 DELAY_S = 0.05
+# a neighbour holds the lock for one write; one that was stopped in the midst of it holds nobody up
+LOCK_TRIES = 20
+LOCK_PAUSE_S = 0.001
 
 
 class Journal:
@@ -62,9 +69,10 @@ class Journal:
         descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if not self._known or self._broken:
-                data = _ended(descriptor) + data
+                _end_line(descriptor)
+                self._known = True
+            _lock(descriptor, fcntl.LOCK_SH)
             written = os.write(descriptor, data)
-            self._known = True
             if written == len(data):
                 return data.count(b"\n")
             return _cut(descriptor, data[:written])
@@ -72,14 +80,30 @@ class Journal:
             os.close(descriptor)
 
 
-def _ended(descriptor: int) -> bytes:
-    """What ends the line on which a crash left the file."""
+def _lock(descriptor: int, how: int) -> None:
+    """Held until the file is closed; without it the worst is an empty line, so go on then."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        except OSError:  # a file system without locks
+            return
+        else:
+            return
+
+
+def _end_line(descriptor: int) -> None:
+    """End the line on which a crash left the file."""
+    _lock(descriptor, fcntl.LOCK_EX)
     size = os.fstat(descriptor).st_size
-    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")
 
 
 def _cut(descriptor: int, written: bytes) -> int:
     """Take back the half record at the end; how many whole ones stand before it."""
+    _lock(descriptor, fcntl.LOCK_EX)
     half = len(written) - (written.rfind(b"\n") + 1)
     end = os.lseek(descriptor, 0, os.SEEK_CUR)
     if os.fstat(descriptor).st_size == end:  # another process has written nothing behind it

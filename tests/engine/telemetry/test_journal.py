@@ -1,8 +1,11 @@
 """The decision log: whole lines in order, for the owner alone, and a bad disk stops nothing."""
 
 import asyncio
+import fcntl
 import logging
 import stat
+import threading
+import time
 
 from fakes import room_for
 
@@ -84,9 +87,36 @@ def test_full_disk_leaves_no_half_record_and_what_comes_later_is_whole(tmp_path)
     assert journal.lost == 2
 
 
-def test_half_a_line_of_a_crash_does_not_swallow_the_next_record(tmp_path):
+def test_half_a_line_of_a_crash_does_not_swallow_the_next_record(tmp_path, caplog):
     path = tmp_path / "d"
     path.write_bytes(b"one\nha")
-    written(path, b"two", b"three")
+    assert written(path, b"two", b"three").lost == 0
     written(path, b"four")
+    assert caplog.records == []
     assert path.read_bytes() == b"one\nha\ntwo\nthree\nfour\n"
+
+
+def test_record_that_a_neighbour_is_writing_is_not_taken_for_half_a_line_of_a_crash(tmp_path):
+    path = tmp_path / "d"
+    with path.open("ab", buffering=0) as neighbour:
+        fcntl.flock(neighbour, fcntl.LOCK_SH)
+        neighbour.write(b"one\ntw")
+
+        def go_on():
+            time.sleep(0.005)
+            neighbour.write(b"o\n")
+            fcntl.flock(neighbour, fcntl.LOCK_UN)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        written(path, b"three")
+        thread.join()
+    assert path.read_bytes() == b"one\ntwo\nthree\n"
+
+
+def test_neighbour_that_was_stopped_in_the_midst_of_a_write_holds_nobody_up(tmp_path):
+    path = tmp_path / "d"
+    with path.open("ab") as neighbour:
+        fcntl.flock(neighbour, fcntl.LOCK_EX)
+        assert written(path, b"one").lost == 0
+    assert path.read_bytes() == b"one\n"
