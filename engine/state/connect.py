@@ -38,10 +38,10 @@ def exchange(state: State, at: At) -> Exchange:
     options = _options(state, at) | _credentials(state, at, address)
     try:
         if state.sentinels:
-            return Direct(_master(state, address, options).connection_pool)
+            return Direct(_master(state, address, options).connection_pool, state.timeout)
         if state.cluster:
-            return Clustered(_cluster(state, address, options))
-        return Direct(ConnectionPool(**address, **options))
+            return Clustered(_cluster(state, address, options), state.timeout)
+        return Direct(ConnectionPool(**address, **options), state.timeout)
     except (ValueError, TypeError, RedisError) as error:
         raise Misconfigured(Fault(f"state '{shown(state)}': {error}", URL_HINT)) from None
 

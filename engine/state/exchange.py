@@ -1,15 +1,18 @@
 """One round trip with Redis: commands out, their replies back in order.
 
-`Direct` holds connections of its own and writes all commands of a round trip at once: a
-third less work than the library's pool and pipeline.  `Clustered` leaves it to the
-library to find the node of each key.
+`Direct` holds connections of its own and writes all commands of a round trip at once: half
+the work of the library's pool and pipeline.  `Clustered` leaves it to the library to find
+the node of each key.
 
-Fails: RedisError and OSError, which the store translates; a connection on which something
-failed is closed.  An error that the server replied stands among the replies.
+A round trip may take `timeout` seconds, and as many again where it has to connect.
+
+Fails: TimeoutError, RedisError and OSError, which the store translates; a connection on
+which something failed is closed.  An error that the server replied stands among the replies.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -18,7 +21,8 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import InvalidResponse, ResponseError
 
-Command = tuple[Any, ...]
+Command = tuple[bytes | str | float, ...]
+PATIENCE = 2  # time-outs for all of a round trip: one to connect, one for the answer
 
 
 class Exchange(Protocol):
@@ -39,37 +43,46 @@ class Direct:
     Who asks over a connection that turns out to be closed asks once more over a new one.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: ConnectionPool, timeout: float) -> None:
+        self._pool, self._timeout = pool, timeout
         self._idle: list[Any] = []
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
         """One round trip."""
         try:
-            return await self._over(self._idle.pop() if self._idle else None, commands)
-        except Cut:
-            await self.close()  # those that are idle were cut with it
-            return await self._over(None, commands)
+            return await self._in_time(commands)
+        except RuntimeError as error:  # so uvloop calls a socket that was closed meanwhile
+            raise Cut(str(error)) from None
+        except UnicodeError as error:
+            raise InvalidResponse(f"no text: {error}") from None
 
     async def close(self) -> None:
         """Close what is idle; what is under way closes itself."""
         while self._idle:
             await self._idle.pop().disconnect()
 
-    async def _over(self, known: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
-        connection: Any = known or self._pool.make_connection()  # type: ignore[no-untyped-call]
-        try:
-            return await self._asked(connection, commands)
-        except RuntimeError as error:  # so uvloop calls a socket that was closed meanwhile
-            raise Cut(str(error)) from None
-        except UnicodeError as error:
-            raise InvalidResponse(f"no text: {error}") from None
+    async def _in_time(self, commands: Sequence[Command]) -> list[Any]:
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(begun + self._timeout) as limit:
+            if self._idle:
+                try:
+                    return await self._asked(self._idle.pop(), commands)
+                except (Cut, RuntimeError):
+                    await self.close()  # those that are idle were cut with it
+            limit.reschedule(begun + PATIENCE * self._timeout)
+            return await self._asked(await self._connected(), commands)
+
+    async def _connected(self) -> Any:  # noqa: ANN401
+        connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()
+        # from here on ours counts; the library's makes a task for each write
+        connection.socket_timeout = None
+        return connection
 
     async def _asked(self, connection: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
         replies: list[Any] = []
         try:
-            await connection.connect()  # does nothing where it is there
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command(_packed(commands))
             for _ in commands:
                 replies.append(await _reply(connection))  # noqa: PERF401 - counted below
         finally:
@@ -78,6 +91,17 @@ class Direct:
             else:  # whoever came next would read what is left
                 await connection.disconnect(nowait=True)
         return replies
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    """As arrays of bulk strings, the one form that every server takes."""
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for word in command:
+            data = word if isinstance(word, bytes) else str(word).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
 
 
 async def _reply(connection: Any) -> Any:  # noqa: ANN401 - whatever the server says
@@ -90,15 +114,16 @@ async def _reply(connection: Any) -> Any:  # noqa: ANN401 - whatever the server 
 class Clustered:
     """With a cluster; the library opens, moves and closes connections."""
 
-    def __init__(self, client: RedisCluster) -> None:
-        self._client = client
+    def __init__(self, client: RedisCluster, timeout: float) -> None:
+        self._client, self._timeout = client, timeout
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
         """One round trip with each node that holds one of the keys."""
-        try:
-            return await self._pipeline(commands)
-        except Cut:
-            return await self._pipeline(commands)
+        async with asyncio.timeout(PATIENCE * self._timeout):
+            try:
+                return await self._pipeline(commands)
+            except Cut:
+                return await self._pipeline(commands)
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         pipeline: Any = self._client.pipeline(transaction=False)

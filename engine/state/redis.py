@@ -31,7 +31,6 @@ PREFIX = "millrace:2:"
 CONNECTIONS = 8
 BATCH_MAX = 128  # operations of one round trip
 WAITING_MAX = 10_000
-PATIENCE = 2  # time-outs for all of a round trip: one to connect, one for the answer
 _NAMELESS: dict[type[BaseException], str] = {TimeoutError: "gave no answer in time"}
 
 
@@ -141,8 +140,7 @@ class RedisState:
 
     async def _round_trip(self, batch: list[_Asked]) -> None:
         try:
-            async with asyncio.timeout(PATIENCE * self._timeout):
-                replies = await self._replies([asked.operation for asked in batch])
+            replies = await self._replies([asked.operation for asked in batch])
         except (TimeoutError, RedisError, OSError) as error:
             for asked in batch:
                 self._fail(asked, _words(error))

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as Cut
 
+from millrace.engine.errors import Unavailable
+from millrace.engine.operations.counter import Count
 from millrace.engine.state.exchange import Direct
 from millrace.engine.state.redis import RedisState
 
@@ -17,18 +19,17 @@ class Connection:
 
     def __init__(self) -> None:
         self.closed = False
-
-    def pack_commands(self, commands: Any) -> Any:
-        return commands
+        self.late = 0.0
 
     async def connect(self) -> None:
-        return None
+        await asyncio.sleep(self.late / 2)
 
     async def send_packed_command(self, packed: Any) -> None:
         if self.closed:
             raise RuntimeError("unable to perform operation; the handler is closed")
 
     async def read_response(self) -> str:
+        await asyncio.sleep(self.late)
         return "PONG"
 
     async def disconnect(self, nowait: bool = False) -> None:
@@ -41,17 +42,18 @@ class Pool:
     def __init__(self, *, dead: bool = False) -> None:
         self.made: list[Connection] = []
         self.dead = dead
+        self.late = 0.0
 
     def make_connection(self) -> Connection:
         self.made.append(Connection())
-        self.made[-1].closed = self.dead
+        self.made[-1].closed, self.made[-1].late = self.dead, self.late
         return self.made[-1]
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
     async def go() -> None:
         pool = Pool()
-        direct = Direct(pool)  # type: ignore[arg-type]
+        direct = Direct(pool, 1.0)  # type: ignore[arg-type]
         assert await direct.commands([("PING",)]) == ["PONG"]
         pool.made[0].closed = True
         assert await direct.commands([("PING",)]) == ["PONG"]
@@ -62,13 +64,30 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
 
 def test_a_server_that_closes_every_connection_is_away() -> None:
     with pytest.raises(Cut, match="handler is closed"):
-        asyncio.run(Direct(Pool(dead=True)).commands([("PING",)]))  # type: ignore[arg-type]
+        asyncio.run(Direct(Pool(dead=True), 1.0).commands([("PING",)]))  # type: ignore[arg-type]
+
+
+def test_a_round_trip_takes_a_time_out_and_another_where_it_has_to_connect() -> None:
+    async def went(state: RedisState) -> float:
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Unavailable, match="gave no answer in time"):
+            await state.ask(Count("k", 60))
+        return asyncio.get_running_loop().time() - began
+
+    async def go() -> tuple[float, float]:
+        pool = Pool()
+        direct = Direct(pool, 0.2)  # type: ignore[arg-type]
+        await direct.commands([("PING",)])
+        pool.made[0].late = pool.late = 0.3
+        state = RedisState(direct, "here", timeout=0.2)
+        return await went(state), await went(state)
+
+    known, new = asyncio.run(go())
+    assert 0.2 <= known < new
+    assert new >= 0.4
 
 
 def test_nobody_waits_for_ever_when_a_round_trip_ends_by_an_error_of_ours() -> None:
-    from millrace.engine.errors import Unavailable
-    from millrace.engine.operations.counter import Count
-
     class Broken:
         async def commands(self, commands: Any) -> list[Any]:
             raise KeyError("a bug")
