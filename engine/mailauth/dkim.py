@@ -18,11 +18,12 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import dkim
 
@@ -104,13 +105,12 @@ def read_signatures(headers: Headers, now: float) -> tuple[Unjudged, ...]:
 
 
 def _read(entry: Field, now: float) -> Unjudged:
-    blank = Signature("permerror", "", "", "")
     if len(entry.value) > SIGNATURE_OCTETS or _BLANKS.search(entry.value):
-        return Unjudged(entry, {}, replace(blank, reason="signature field too long"), None)
+        return _hopeless(entry, "signature field too long")
     try:
-        tags = dkim.util.parse_tag_value(entry.value)
+        tags = _tag_list(entry.value)
     except dkim.util.InvalidTagValueList as error:
-        return Unjudged(entry, {}, replace(blank, reason=f"no tag list: {error}"), None)
+        return _hopeless(entry, f"no tag list: {error}")
     signature = Signature(
         "none",
         _text(tags.get(b"d")).lower(),
@@ -125,8 +125,18 @@ def _read(entry: Field, now: float) -> Unjudged:
     except _Refused as refused:
         judged = replace(signature, result=refused.result, reason=refused.reason)
         return Unjudged(entry, tags, judged, None)
-    covers = -1 if wish.length is None else wish.length
-    return Unjudged(entry, tags, replace(signature, covers=covers), wish)
+    if wish.length is not None:
+        signature = replace(signature, covers=wish.length)
+    return Unjudged(entry, tags, signature, wish)
+
+
+def _hopeless(entry: Field, reason: str) -> Unjudged:
+    return Unjudged(entry, {}, Signature("permerror", "", "", "", reason=reason), None)
+
+
+# each signature is read twice: for the hashes that it wants, and to be judged
+_tag_list: Callable[[bytes], Mapping[bytes, bytes]]
+_tag_list = functools.lru_cache(64)(dkim.util.parse_tag_value)
 
 
 class _Refused(Exception):
@@ -198,7 +208,7 @@ def wishes(headers: Headers) -> set[BodyHashing]:
     for entry in headers.all(b"dkim-signature")[:SIGNATURES_MAX]:
         with contextlib.suppress(dkim.util.InvalidTagValueList, _Refused):
             if len(entry.value) <= SIGNATURE_OCTETS and not _BLANKS.search(entry.value):
-                found.add(_wish(dkim.util.parse_tag_value(entry.value)))
+                found.add(_wish(_tag_list(entry.value)))
     return found
 
 
@@ -228,27 +238,27 @@ def _judged(each: Unjudged, answer: Answer, headers: Headers, body: Hashed) -> S
     if answer.failed:
         reason = f"DNS {answer.status} for the key"
         return replace(each.signature, result="temperror", reason=reason)
-    best = replace(each.signature, result="permerror", reason="no key")
+    best: Signature | None = None
     for record in answer.texts[:RECORDS_MAX]:
         found = _by_record(each, record, headers, body)
         if found.result == "pass":
             return found
-        if _FURTHER[found.result] > _FURTHER[best.result] or best.reason == "no key":
+        if best is None or _FURTHER[found.result] > _FURTHER[best.result]:
             best = found
-    return best
+    return best or replace(each.signature, result="permerror", reason="no key")
 
 
 def _by_record(each: Unjudged, record: bytes, headers: Headers, body: Hashed) -> Signature:
-    signature = each.signature
+    known: dict[str, Any] = {}
     try:
         key = _key(record)
-        signature = replace(signature, bits=key.bits, testing=key.testing)
+        known = {"bits": key.bits, "testing": key.testing}
         _match(each, key)
-        signature = _appended(each.wish, body, signature)
+        known["appended"] = _appended(each.wish, body)
         _verify(each, headers, body, key)
     except _Refused as refused:
-        return replace(signature, result=refused.result, reason=refused.reason)
-    return replace(signature, result="pass")
+        return replace(each.signature, **known, result=refused.result, reason=refused.reason)
+    return replace(each.signature, **known, result="pass")
 
 
 def _key(record: bytes) -> Key:
@@ -275,12 +285,12 @@ def _match(each: Unjudged, key: Key) -> None:
         raise _Refused("permerror", "i= is not under d=")
 
 
-def _appended(wish: BodyHashing | None, body: Hashed, signature: Signature) -> Signature:
+def _appended(wish: BodyHashing | None, body: Hashed) -> bool:
     if wish is None or wish.length is None:
-        return signature
+        return False
     if wish.length > body.size:
         raise _Refused("fail", "l= is longer than the body")
-    return replace(signature, appended=body.size > wish.length)
+    return body.size > wish.length
 
 
 def _verify(each: Unjudged, headers: Headers, body: Hashed, key: Key) -> None:
