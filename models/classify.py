@@ -70,7 +70,8 @@ class Classifier:
 def _telling(weights: Iterable[int], names: Iterable[str | bytes], spam: bool) -> tuple[str, ...]:
     """The strongest signs for spam, then those against."""
     pairs = zip(weights, names, strict=True)
-    strong = sorted([pair for pair in pairs if not -LEAST < pair[0] < LEAST], key=_by_weight)
+    telling = [(weight, name) for weight, name in pairs if weight >= LEAST or weight <= -LEAST]
+    strong = sorted(telling, key=_by_weight)
     most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
     told = [name for weight, name in reversed(strong[-most:]) if weight > 0]
     told += [name for weight, name in strong[:least] if weight < 0]

@@ -63,7 +63,8 @@ def words(text: bytes) -> set[bytes]:
     """The words of UTF-8 text, normalised; "!", "$" and "%" are words."""
     if not text.isascii():
         text = text.decode("utf-8", "replace").lower().replace("\xa0", " ").encode()
-    found = set(text.translate(_TABLE).split()) - _IGNORED
+    found = set(text.translate(_TABLE).split())
+    found -= _IGNORED
     found.update(mark for mark in _MARKS if mark in text)
     if found and max(map(len, found)) > WORD_MAX:
         _divide(found)
