@@ -14,6 +14,7 @@ Fails:  never.  DNS trouble is "temperror"; a record that cannot be used counts 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ Discovery = Literal["treewalk", "psl"]
 POLICIES: tuple[DmarcPolicy, ...] = ("none", "quarantine", "reject")
 LABELS_WALKED = 8  # RFC 9989 §4.10: a name with eight or more labels is cut to seven at once
 RECORD_MAX = 4096
+RECORDS_KEPT = 1024  # as they were read: a few senders send most mail
 _VERSION = re.compile(r"[vV][ \t]*=[ \t]*DMARC1[ \t]*(;|$)")  # the value's case counts, §4.7
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s,!]+", re.I)
 
@@ -75,6 +77,11 @@ def parse(text: str) -> Record | None:
     of its own: without a valid `p`, or with an invalid `sp` or `np`, a record counts as
     `p=none` if it asks for reports, else as no record (§4.10.1).
     """
+    return _parsed(text) if len(text) <= RECORD_MAX else None
+
+
+@functools.lru_cache(RECORDS_KEPT)
+def _parsed(text: str) -> Record | None:
     tags = _tags(text)
     if tags is None:
         return None
@@ -99,7 +106,7 @@ def parse(text: str) -> Record | None:
 
 def _tags(text: str) -> dict[str, str] | None:
     """The tags in lower case; None for what is no record at all."""
-    if len(text) > RECORD_MAX or not _VERSION.match(text):
+    if not _VERSION.match(text):
         return None
     tags: dict[str, str] = {}
     for part in text.split(";")[1:]:
