@@ -1,6 +1,7 @@
 """A store behind a breaker: while it is away it is not asked.
 
-Fails: `Unavailable` as the store does, and at once for what the breaker spares.
+Fails: `Unavailable` as the store does, and at once for what the breaker spares; `Declined`
+says that the store is there, and counts as an answer.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from asyncio import CancelledError
 from typing import Any, TypeVar
 
 from millrace.engine.breaker import Breaker
-from millrace.engine.errors import Unavailable
+from millrace.engine.errors import Declined, Unavailable
 from millrace.engine.operations.operation import Operation
 from millrace.engine.ports import State
 
@@ -28,6 +29,9 @@ class GuardedState:
         began = breaker.admit()
         try:
             answer = await self.store.ask(operation)
+        except Declined:
+            breaker.succeeded()
+            raise
         except Unavailable as error:
             breaker.failed(began, error.detail)
             raise

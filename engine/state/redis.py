@@ -9,19 +9,21 @@ Time is the server's own (TIME), so hosts whose clocks differ agree.  What is as
 connection that turns out to be closed is asked once more, over a new one: it may be counted
 twice then, but a restart of the server fails no mail.  After a time-out nothing is repeated.
 
-Fails: `Unavailable` when the server is away, slow, full, refuses, or answers nonsense.
+Fails: `Unavailable` when the server is away, slow, full, refuses, or answers nonsense;
+`Declined` where only this key holds what is not ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import NoScriptError, RedisError
 
-from millrace.engine.errors import Unavailable
+from millrace.engine.errors import Declined, Unavailable
 from millrace.engine.operations.operation import Operation
 from millrace.engine.state.exchange import Command, Exchange
 from millrace.engine.state.scripts import whole
@@ -31,6 +33,8 @@ PREFIX = "millrace:2:"
 CONNECTIONS = 8
 BATCH_MAX = 128  # operations of one round trip
 WAITING_MAX = 10_000
+# a script met another type of key, or fields that are no numbers: the next key is another one
+_OF_ONE_KEY = re.compile(r"WRONGTYPE|user_script:\d+: (?:attempt to|bad argument)")
 _NAMELESS: dict[type[BaseException], str] = {TimeoutError: "gave no answer in time"}
 
 
@@ -155,7 +159,8 @@ class RedisState:
         if asked.answer is None or asked.answer.done():
             return
         if isinstance(reply, Exception):
-            self._fail(asked, _words(reply))
+            kind = Declined if _OF_ONE_KEY.search(str(reply)) else Unavailable
+            self._fail(asked, _words(reply), kind)
             return
         try:
             answer = asked.operation.answer(reply)
@@ -184,9 +189,9 @@ class RedisState:
             calls.append((*script, len(keys), *keys, now, *operation.arguments))
         return calls
 
-    def _fail(self, asked: _Asked, words: str) -> None:
+    def _fail(self, asked: _Asked, words: str, kind: type[Unavailable] = Unavailable) -> None:
         if asked.answer is not None and not asked.answer.done():
-            asked.answer.set_exception(Unavailable(self._what, words))
+            asked.answer.set_exception(kind(self._what, words))
 
 
 def _words(error: BaseException) -> str:

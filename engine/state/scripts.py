@@ -1,7 +1,8 @@
 """What stands before each operation's script in Redis: the time, rows, numbers.
 
 A row is a hash whose field `until` says when its time is over, so that a test's clock rules
-as the server's does; the key itself ends by PEXPIRE.  Numbers travel as text, since a
+as the server's does; the key itself ends by PEXPIRE.  A row without one of the numbers that
+are asked for is none.  Numbers travel as text, since a
 number in a reply loses its fraction.
 
 Fails: never.
@@ -23,7 +24,10 @@ local function text(value) return string.format('%.17g', value) end
 local function row(key, ...)
   local found = redis.call('hmget', KEYS[key], 'until', ...)
   if not found[1] or tonumber(found[1]) <= now then return nil end
-  for at = 2, #found do found[at] = tonumber(found[at]) end
+  for at = 2, select('#', ...) + 1 do
+    found[at] = tonumber(found[at])
+    if not found[at] then return nil end
+  end
   return unpack(found, 2)
 end
 local function keep(key, seconds, ...)

@@ -14,7 +14,8 @@ import pytest
 from conftest import free_port
 from live.redises import RedisServer, cluster, keys, watched
 
-from millrace.engine.errors import Misconfigured, Unavailable
+from millrace.engine.breaker import Breaker
+from millrace.engine.errors import Declined, Misconfigured, Unavailable
 from millrace.engine.operations.birth import AskBirth
 from millrace.engine.operations.bucket import TakeTokens
 from millrace.engine.operations.counter import Count
@@ -246,3 +247,27 @@ def test_settings_that_do_not_fit_are_refused_with_a_hint(tmp_path: Path) -> Non
     ):
         with pytest.raises(Misconfigured, match=words):
             open_state(settings, lambda path: path)
+
+
+def test_a_key_that_holds_what_is_not_ours_takes_no_other_key_with_it(
+    stack: ExitStack, tmp_path: Path
+) -> None:
+    server = stack.enter_context(RedisServer(tmp_path))
+    settings = Settings(url=server.url)
+    with_state(settings, lambda state: state.ask(TakeTokens("k", 1, 2)))
+    (key,) = server.says("keys", "*").split()
+    server.says("set", key, "somebody else's")
+    server.says("hset", key.replace("k}", "torn}"), "until", "9999999999", "tokens", "some")
+    breaker = Breaker("state", server.url)
+
+    async def work() -> list[bool]:
+        state = open_state(settings, lambda path: path, breaker=breaker)
+        for _ in range(2 * breaker.terms.failures):
+            with pytest.raises(Declined, match="WRONGTYPE"):
+                await state.ask(TakeTokens("k", 1, 2))
+        took = [(await state.ask(TakeTokens(name, 1, 2))).allowed for name in ("torn", "another")]
+        await state.close()
+        return took
+
+    assert asyncio.run(work()) == [True, True]
+    assert breaker.openings == 0
