@@ -10,7 +10,7 @@ import sys
 import threading
 
 import pytest
-from bench import mailauth, micro
+from bench import lists, mailauth, micro
 from bench.__main__ import arguments
 from bench.contenders import CONTENDERS
 from bench.corpus import Corpus, make
@@ -190,3 +190,10 @@ def test_what_waits_and_what_does_not_are_both_timed():
 
     for run in (lambda: None, lambda: "a finding", waits):
         assert micro._timed(run, 0.001) > 0
+
+
+@pytest.mark.parametrize("kind", lists.KINDS)
+def test_names_that_the_bench_looks_up_are_held_up_to_the_count_and_not_behind_it(kind):
+    table, *_ = lists._loaded(kind, 2000)
+    asked = [table.holds(lists._asked(kind, n)) for n in range(4000)]
+    assert asked == [True] * 2000 + [False] * 2000
