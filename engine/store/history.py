@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 from millrace.engine.errors import Fault, Misconfigured, Place
@@ -158,7 +158,9 @@ class History:
         entry = Accepted(
             snapshot.revision, time, who, why, how, commit, dict(snapshot.revisions), lists
         )
-        with (self.folder / "log.jsonl").open("ab") as log:
+        with (self.folder / "log.jsonl").open("a+b") as log:
+            if log.tell() and not _ends_a_line(log):  # what a crash left swallows no more
+                log.write(b"\n")
             log.write(json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n")
             log.flush()
             os.fsync(log.fileno())
@@ -232,6 +234,11 @@ def file_name(name: str) -> str:
 
 def _without_text(each: KeptList) -> dict[str, Any]:
     return {"kind": each.kind, "entries": each.entries, "digest": each.digest}
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -64,13 +64,13 @@ def test_revision_is_found_by_its_first_letters(tmp_path):
         history.find("zz")
 
 
-def test_half_a_line_that_a_crash_left_is_passed_over(tmp_path):
+def test_half_a_line_that_a_crash_left_is_passed_over_and_swallows_nothing(tmp_path):
     history = History(tmp_path, 10)
     accept(history, "aaa")
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"revision": "bb')
     accept(history, "bbb")
-    assert [entry.revision for entry in history.log()][-1] == "aaa"
+    assert [entry.revision for entry in history.log()] == ["bbb", "aaa"]
 
 
 def test_rollback_holds_until_it_is_taken_back(tmp_path):
