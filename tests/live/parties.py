@@ -30,6 +30,12 @@ if "PYTHONPATH" in os.environ:  # another checkout than the installed one is und
 _LISTENING = re.compile(r"^listening (\w+) (\S+)", re.M)
 
 
+def _whole_lines(path: Path) -> bytes:
+    """What stands there; the end of a line that is being written may not be seen yet."""
+    text = path.read_bytes() if path.exists() else b""
+    return text[: text.rfind(b"\n") + 1]
+
+
 class Millrace:
     """The daemon, from a folder of settings, pipelines and policies."""
 
@@ -66,7 +72,7 @@ class Millrace:
 
     def said(self) -> str:
         """What it logged since it was started."""
-        return self.log.read_bytes()[self._began :].decode()
+        return _whole_lines(self.log)[self._began :].decode()
 
     def port(self, kind: str, number: int = 0) -> int:
         """The port of the n-th door of a kind."""
@@ -75,8 +81,8 @@ class Millrace:
 
     def decisions(self) -> list[dict[str, Any]]:
         """What was decided so far."""
-        path = self.folder / "decisions.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = _whole_lines(self.folder / "decisions.jsonl").splitlines()
+        return [json.loads(line) for line in lines]
 
     def command(self, *arguments: str) -> bytes:
         """Another command over the same folder."""
