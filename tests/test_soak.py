@@ -59,14 +59,22 @@ def test_growth_and_lost_mails_are_the_answer_no(capsys):
     assert "GROWS" in capsys.readouterr().out
 
 
-def test_the_state_is_counted_for_each_address_seen(tmp_path):
+def test_every_second_mail_comes_again_long_after_it_was_new():
+    mail = soak.returning(lambda number: number)
+    asked = [mail(number) for number in range(3 * soak.BACK)]
+    new, again = asked[::2], asked[1::2]
+    assert new == list(range(len(new)))
+    assert again[soak.BACK :] == list(range(len(again) - soak.BACK))
+
+
+def test_the_state_is_counted_for_each_pair_seen(tmp_path):
     sampler = soak.Sampler(1, tmp_path, 10.0)
     for at in range(1, 11):
         sampler.series["RSS MiB"].append((at * 10.0, 90.0))
         sampler.series["open files"].append((at * 10.0, 20.0))
         sampler.series["state octets"].append((at * 10.0, 300.0 * at * 10 * 50))
     trends = {each.name: each for each in sampler.trends(Rate(50, 1.0, 100.0), 1_000_000)}
-    assert trends["state octets an address"].middle == pytest.approx(300.0)
+    assert trends["state octets a pair"].middle == pytest.approx(600.0)
     assert all(each.flat for each in trends.values())
 
 
