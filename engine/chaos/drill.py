@@ -49,6 +49,7 @@ def run(site: Site, scenario: Scenario, bearer: Bearer, seconds: float = FAULT_S
     """Break for so many seconds, and see; the copy is ended, to be looked at."""
     with Senders(site.endpoints, bearer) as senders:
         usual = _steady(senders)
+        site.look()
         scenario.begin(site)
         time.sleep(seconds)
         scenario.end(site)

@@ -23,7 +23,7 @@ def chaos(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_killed_worker_is_drilled_on_what_init_would_write(tmp_path: Path) -> None:
     before = {"millrace.toml", "zone.json"}
     done = chaos(tmp_path, "worker-killed", "state-down", "--seconds", "0.5", "--json")
-    assert done.returncode == 0, done
+    assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.startswith("state-down      not run: the state is embedded"), done
     report = json.loads(done.stdout)
     assert report["broken"] == []
@@ -33,7 +33,7 @@ def test_a_killed_worker_is_drilled_on_what_init_would_write(tmp_path: Path) -> 
 
 def test_the_list_says_what_can_not_be_drilled_here(tmp_path: Path) -> None:
     done = chaos(tmp_path, "--list")
-    assert done.returncode == 0, done
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "worker-killed   a worker gets SIGKILL\n" in done.stdout
     assert "dns-down        no name server is there (not here: all look-ups" in done.stdout
 
