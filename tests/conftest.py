@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -78,10 +79,24 @@ def needs(program: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has now, and that the kernel gives to no client (it begins at 32768).
+
+    Not by `random`, which begins anew with each test.
+    """
+    for _ in range(1000):
+        port = 10_000 + secrets.randbelow(12_000)
+        if all(map(_is_free, (socket.SOCK_STREAM, socket.SOCK_DGRAM), (port, port))):
+            return port
+    raise AssertionError("no port is free")
+
+
+def _is_free(kind: socket.SocketKind, port: int) -> bool:
+    with socket.socket(type=kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(ready: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

@@ -15,7 +15,7 @@ class RedisServer:
     """One server that remembers nothing; a context manager."""
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
-        self.port = port or _low_port()
+        self.port = port or free_port()
         self.folder = folder / f"redis-{self.port}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.options = options
@@ -58,11 +58,6 @@ class RedisServer:
         cli = [needs("redis-cli", "redis-server"), "-p", str(self.port), *command]
         done = subprocess.run(cli, env=CLEAN, capture_output=True, text=True, check=True)
         return done.stdout.strip()
-
-
-def _low_port() -> int:
-    """A free port whose number still fits when a cluster's bus adds 10,000."""
-    return next(port for port in iter(free_port, 0) if port < 55_000)
 
 
 def cluster(stack: ExitStack, folder: Path) -> list[RedisServer]:

@@ -11,6 +11,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+from conftest import free_port
 
 Script = Callable[["ScriptedDns", dns.message.Message, str], "bytes | list[bytes] | None"]
 
@@ -25,10 +26,10 @@ class ScriptedDns(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self.tcp = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.port = self.tcp.sockets[0].getsockname()[1]
+        self.port = free_port()
         where = ("127.0.0.1", self.port)
         self.udp, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=where)
+        self.tcp = await asyncio.start_server(self._talk, *where)
         return self
 
     async def __aexit__(self, *error: object) -> None:
