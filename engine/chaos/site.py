@@ -138,7 +138,7 @@ class Site:
     def look(self) -> None:
         """Take how it is now for usual: a service may be away that no drill has hurt.
 
-        Mails must have flowed, since a service that is asked by mails alone is found away by them.
+        To be done once more when mails have flowed: some services are found away by them alone.
         """
         with contextlib.suppress(OSError):  # too busy to say
             self._usual.add(str(self.page("/readyz")["status"]))

@@ -74,7 +74,13 @@ class Direct:
 
     async def _connected(self) -> Any:  # noqa: ANN401
         connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()
+        there = False
+        try:
+            await connection.connect()
+            there = True
+        finally:
+            if not there:  # our time may be over in the midst of the greeting
+                await connection.disconnect(nowait=True)
         # from here on ours counts; the library's makes a task for each write
         connection.socket_timeout = None
         return connection

@@ -2,8 +2,7 @@
 
 A row is a hash whose field `until` says when its time is over, so that a test's clock rules
 as the server's does; the key itself ends by PEXPIRE.  A row without one of the numbers that
-are asked for is none.  Numbers travel as text, since a
-number in a reply loses its fraction.
+are asked for is none.  Numbers travel as text, since a number in a reply loses its fraction.
 
 Fails: never.
 """

@@ -87,6 +87,18 @@ def test_a_round_trip_takes_a_time_out_and_another_where_it_has_to_connect() -> 
     assert new >= 0.4
 
 
+def test_a_connection_that_is_not_there_in_time_is_closed() -> None:
+    async def go() -> Pool:
+        pool = Pool()
+        pool.late = 60.0
+        with pytest.raises(TimeoutError):
+            await Direct(pool, 0.02).commands([("PING",)])  # type: ignore[arg-type]
+        return pool
+
+    (made,) = asyncio.run(go()).made
+    assert made.closed
+
+
 def test_nobody_waits_for_ever_when_a_round_trip_ends_by_an_error_of_ours() -> None:
     class Broken:
         async def commands(self, commands: Any) -> list[Any]:
