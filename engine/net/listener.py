@@ -199,33 +199,39 @@ class Listener:
     async def _connection(self, stream: Stream) -> None:
         ip = stream.peer.ip
         column = self._seat.client(self._place.door, ip) if ip else None
-        self._addresses[ip] += 1
-        self._count(column, 1)
         try:
             if self._too_many(ip, column):
                 self.refused += 1
                 stream.write(self._full)
+                await stream.close()
             else:
-                await self._serve(stream)
-            await stream.close()
+                await self._counted(stream, column)
         finally:
             stream.abort()
-            self._count(column, -1)
-            self._addresses[ip] -= 1
-            if not self._addresses[ip]:
-                del self._addresses[ip]
 
-    def _count(self, column: int | None, amount: int) -> None:
+    async def _counted(self, stream: Stream, column: int | None) -> None:
+        # only who is let in takes room: who is sent away must not have the next one sent away
+        self._count(stream.peer.ip, column, 1)
+        try:
+            await self._serve(stream)
+            await stream.close()
+        finally:
+            self._count(stream.peer.ip, column, -1)
+
+    def _count(self, ip: str, column: int | None, amount: int) -> None:
         self._seat.add(self._door, amount)
         if column is not None:
             self._seat.add(column, amount)
+        self._addresses[ip] += amount
+        if not self._addresses[ip]:
+            del self._addresses[ip]
 
     def _too_many(self, ip: str, column: int | None) -> bool:
-        if self._seat.total(self._door) > self.bounds.connections:
+        if self._seat.total(self._door) >= self.bounds.connections:
             return True
         if column is None:  # all peers of a Unix socket have the address ""
             return False
-        return self._addresses[ip] + self._seat.others(column) > self.bounds.per_address
+        return self._addresses[ip] + self._seat.others(column) >= self.bounds.per_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,31 @@ def test_too_many_connections_hear_why(tmp_path):
     assert talk(echo, client, bounds=Bounds(per_address=1, idle=5), full=full) == full
 
 
+@pytest.mark.parametrize("bounds", [Bounds(connections=1), Bounds(per_address=1)])
+def test_who_is_sent_away_takes_no_room_from_the_next(bounds, monkeypatch):
+    monkeypatch.setattr(module, "LINGER_S", 30)  # whoever is sent away lingers that long
+
+    async def run():
+        listener = await listen("inet:0@127.0.0.1", echo, bounds=bounds, full=b"full")
+        first = await reached(listener.endpoint)
+        await first.send(b"x")
+        assert await first.read() == b"x"
+        away = await reached(listener.endpoint)
+        assert await away.read() == b"full"
+        await first.close()
+        while listener.connections > 1:
+            await asyncio.sleep(0)
+        third = await reached(listener.endpoint)
+        await third.send(b"x")
+        assert await third.read() == b"x"
+        for stream in (away, third):
+            stream.abort()
+        await let_go()
+        await listener.close()
+
+    asyncio.run(run())
+
+
 def test_listener_that_stopped_serves_open_connections_on(tmp_path):
     path = tmp_path / "s"
 
