@@ -369,7 +369,7 @@ def test_who_is_sent_away_takes_no_room_from_the_next(bounds, monkeypatch):
         away = await reached(listener.endpoint)
         assert await away.read() == b"full"
         await first.close()
-        while listener.connections > 1:
+        while listener.connections > 1:  # noqa: ASYNC110
             await asyncio.sleep(0)
         third = await reached(listener.endpoint)
         await third.send(b"x")
