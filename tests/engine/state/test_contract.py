@@ -428,16 +428,16 @@ def test_over_connections_that_are_cut_every_answer_is_the_askers_own(redis_url:
         scope = uuid.uuid4().hex
         async with opened(lambda now: redis_at(f"redis://127.0.0.1:{port}", scope, now)) as state:
             found: list[Any] = []
-            for turn in range(12):
+            for turn in range(500):  # where a piece is cut is chance: until enough of both was seen
                 asks = [state.ask(Count(f"{turn}.{n}", 60, 10 + n)) for n in range(20)]
                 found += await asyncio.gather(*asks, return_exceptions=True)
-            return found
+                failed = sum(isinstance(each, Exception) for each in found)
+                if failed >= 100 and len(found) - failed >= 100:
+                    return found
+        raise AssertionError(f"{failed} of {len(found)} failed")
 
-    with Faulty(port_of(redis_url), cuts=0.05) as proxy:
+    with Faulty(port_of(redis_url), cuts=0.03) as proxy:
         found = asyncio.run(go(proxy.port))
-    failed = [each for each in found if isinstance(each, Exception)]
-    assert all(isinstance(each, Unavailable) for each in failed)
-    assert 0 < len(failed) < len(found)
     for at, each in enumerate(found):  # counted once, or twice where the first answer was lost
         assert isinstance(each, Unavailable) or each in (10 + at % 20, 2 * (10 + at % 20))
 
