@@ -16,7 +16,7 @@ STAMP  := $(VENV)/.installed
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml models/_words.c
 	@echo "install: Python environment in $(VENV)"
 	@contrib/install-venv "$(PYTHON)" "$(VENV)"
 	@touch $(STAMP)
@@ -48,4 +48,4 @@ soak: install
 	@$(BIN)/python -m tests.bench.soak $(SOAK)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo models/*.so

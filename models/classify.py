@@ -11,7 +11,7 @@ Fails: Misconfigured while loading; `score` never, whatever the bytes.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TELLING = 4  # signs named on the side that won
 AGAINST = 2  # and on the other side
 LEAST = 8  # octets (of 127) below which a word tells nothing
 WORD_MAX = 60
+Weighed = tuple[int, str | bytes]  # a sign, and its weight
 
 
 class Classifier:
@@ -33,6 +34,10 @@ class Classifier:
     def __init__(self, model: registry.Model) -> None:
         self.manifest: Manifest = model.manifest
         self._weights = model.weights
+        # one word in two hundred: so nobody looks at the others one by one
+        self._strong = frozenset(
+            n for n, weight in enumerate(model.weights) if abs(weight) >= LEAST
+        )
         self._logits = [logit for logit, _ in model.manifest.calibration]
         self._shares = [share for _, share in model.manifest.calibration]
 
@@ -45,17 +50,21 @@ class Classifier:
         """Judge one mail."""
         reading = text.read(message)
         found = features(message, reading)
-        weights = list(map(self._weights.__getitem__, found))
         length = sqrt(max(len(found), self.manifest.shortest))
-        logit = self.manifest.intercept + self.manifest.scale * sum(weights) / length
+        weight = sum(map(self._weights.__getitem__, found))
+        logit = self.manifest.intercept + self.manifest.scale * weight / length
         probability = self.probability(logit)
         return Score(
             probability=probability,
             model=self.manifest.id,
-            words=_telling(weights, found.values(), probability >= 0.5),
+            words=_told(self._telling(found), probability >= 0.5),
             gtube=reading.gtube,
             unreadable=reading.unreadable,
         )
+
+    def _telling(self, found: Mapping[int, str | bytes]) -> list[Weighed]:
+        strong = self._strong.intersection(found)
+        return sorted(((self._weights[n], found[n]) for n in strong), key=_by_weight)
 
     def probability(self, logit: float) -> float:
         """Calibrated: straight lines between the steps of the table, flat beyond its ends."""
@@ -67,20 +76,17 @@ class Classifier:
         return below + (above - below) * (logit - low) / (high - low)
 
 
-def _telling(weights: Iterable[int], names: Iterable[str | bytes], spam: bool) -> tuple[str, ...]:
+def _told(telling: Sequence[Weighed], spam: bool) -> tuple[str, ...]:
     """The strongest signs for spam, then those against."""
-    pairs = zip(weights, names, strict=True)
-    telling = [(weight, name) for weight, name in pairs if weight >= LEAST or weight <= -LEAST]
-    strong = sorted(telling, key=_by_weight)
     most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
-    told = [name for weight, name in reversed(strong[-most:]) if weight > 0]
-    told += [name for weight, name in strong[:least] if weight < 0]
+    told = [name for weight, name in reversed(telling[-most:]) if weight > 0]
+    told += [name for weight, name in telling[:least] if weight < 0]
     return tuple(_shown(name) for name in told)
 
 
-def _by_weight(pair: tuple[int, str | bytes]) -> tuple[int, bytes]:
+def _by_weight(weighed: Weighed) -> tuple[int, bytes]:
     # signs of one weight in the same order in every process, so that a mail's record is one
-    weight, name = pair
+    weight, name = weighed
     return weight, name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
 
 

@@ -1,15 +1,15 @@
 """A mail as a set of numbered features: one function for training and for serving.
 
 Words of the text, words of the subject, hosts of links, and a few signs of shape; each is
-hashed by CRC-32 into 2^18 places.  Presence counts, not frequency: 40 copies of a word say
-what one says.  Word pairs were tried and brought nothing for twice the time.
+hashed into 2^18 places.  Presence counts, not frequency: 40 copies of a word say what one
+says.  Word pairs were tried and brought nothing for twice the time.
 
 Not among them, because collections give their labels away by it: Received, Return-Path,
-Delivered-To, List-*, X-*, dates, addresses of recipients, mail software.  Case and the
-spacing of punctuation are normalised, and digits become 0, since some collections come as
-lower-case tokens; such mail (a Subject alone) gives no signs of shape.
+Delivered-To, List-*, X-*, dates, addresses of recipients, mail software.  Some collections
+come as lower-case tokens; such mail (a Subject alone) gives no signs of shape.
 
-Changing anything here needs a new VERSION: weights of another version are refused.
+Changing anything here, or what a word is, needs a new VERSION: weights of another version
+are refused.
 """
 
 from __future__ import annotations
@@ -21,62 +21,14 @@ from millrace.engine.mail.message import Message
 from millrace.engine.mail.words import decode_words
 from millrace.models.html import Link
 from millrace.models.text import Reading
+from millrace.models.words import BITS, IGNORED, MASK, numbered
 
 VERSION = 1
-BITS = 18
 SIZE = 1 << BITS
-MASK = SIZE - 1
-WORD_MAX = 24  # bytes; longer runs are codes, or a script without blanks
 _SUBJECT = 0x5EED  # CRC start values keep these apart from words of the text
 _SIGN = 0x51A1
 _HOST = 0x4057
 _OTHERS_MAX = 400  # signs and hosts of one mail
-
-
-def _table() -> bytes:
-    """Letters to lower case, digits to 0, bytes above 127 kept, all else a blank."""
-    table = bytearray(b" " * 256)
-    for code in range(256):
-        char = chr(code)
-        if code > 127 or (code < 128 and char.isalpha()):
-            table[code] = ord(char.lower()) if code < 128 else code
-        elif char.isdigit():
-            table[code] = ord("0")
-    return bytes(table)
-
-
-_TABLE = _table()
-_MARKS = (b"!", b"$", b"%")
-# words that tell the collection or the decade, not spam from ham: list software's footers,
-# feeds that were turned into mail, hosts of the collectors, and how links are written
-_IGNORED = frozenset(
-    b"""http https www com org net html htm list lists mailing mailman listinfo listmaster
-    maintainer sponsor sourceforge sf majordomo vger lore kernel usrp ettus ilug linux ie irish
-    newsisfree supplied url date 0t0 00t00 xent fork exmh spambayes spamassassin razor rpm
-    sightings assassin taint zzzz zzzzteana zzzzason jmason netnoteinc example spamtrap lfdr
-    paliourg enron hou ect itec lokay jlokay louise vince sally kaminski bridgeboard wrote
-    yahoogroups unsub""".split()
-)
-
-
-def words(text: bytes) -> set[bytes]:
-    """The words of UTF-8 text, normalised; "!", "$" and "%" are words."""
-    if not text.isascii():
-        text = text.decode("utf-8", "replace").lower().replace("\xa0", " ").encode()
-    found = set(text.translate(_TABLE).split())
-    found -= _IGNORED
-    found.update(mark for mark in _MARKS if mark in text)
-    if found and max(map(len, found)) > WORD_MAX:
-        _divide(found)
-    return found
-
-
-def _divide(found: set[bytes]) -> None:
-    """Drop codes; cut scripts that have no blanks into pieces of two characters or so."""
-    for word in [word for word in found if len(word) > WORD_MAX]:
-        found.discard(word)
-        if not word.isascii():
-            found.update(word[at : at + 6] for at in range(0, min(len(word), 240), 6))
 
 
 def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
@@ -87,16 +39,12 @@ def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
             break
         found[crc32(sign.encode(), _SIGN) & MASK] = shown
     for domain in {".".join(link.host.split(".")[-2:]) for link in reading.links}:
-        if domain and domain.partition(".")[0].encode() not in _IGNORED:
+        if domain and domain.partition(".")[0].encode() not in IGNORED:
             found[crc32(domain.encode(), _HOST) & MASK] = f"link to {domain}"
     subject = decode_words(message.headers.first(b"Subject") or b"").encode()
-    for word in words(subject[:1000]):
-        found[crc32(word, _SUBJECT) & MASK] = b"subject: " + word
-    text = words(reading.text)
-    of_text = {crc32(word) & MASK: word for word in text}
-    if len(of_text) < len(text):  # two share an index: every process shall name the same one
-        of_text = {crc32(word) & MASK: word for word in sorted(text)}
-    found.update(of_text)
+    of_subject = numbered(subject[:1000], _SUBJECT)
+    found.update((number, b"subject: " + word) for number, word in of_subject.items())
+    found.update(numbered(reading.text))
     return found
 
 

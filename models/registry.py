@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace.engine.errors import Fault, Misconfigured, Place
-from millrace.models import features
+from millrace.models import features, words
 
 SHIPPED = Path(__file__).parent / "shipped"
 WEIGHTS = "weights.i8"
@@ -101,7 +101,7 @@ def manifest(path: Path) -> Manifest:
         known = Manifest(**{**given, "calibration": table})
     except (OSError, ValueError, TypeError, KeyError) as trouble:
         raise _broken(place, f"this is not a model's manifest: {trouble}") from None
-    if (known.features, known.bits) != (features.VERSION, features.BITS):
+    if (known.features, known.bits) != (features.VERSION, words.BITS):
         raise _broken(place, f"made for features {known.features}, we read {features.VERSION}")
     if not 1 <= len(table) <= STEPS_MAX or list(table) != sorted(table):
         raise _broken(place, "the calibration does not rise, or is empty or too long")

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.models import features as shape
-from millrace.models import registry, text
+from millrace.models import registry, text, words
 from millrace.models.classify import Classifier
 from millrace.models.corpus import Sample, samples
 from millrace.models.evaluate import Figures, figures
@@ -100,7 +100,7 @@ def train_from(
         name=name,
         version=digest[:8],
         features=shape.VERSION,
-        bits=shape.BITS,
+        bits=words.BITS,
         intercept=round(fit.intercept, 6),
         scale=scale,
         shortest=SHORTEST,

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,14 +21,15 @@ DATA = [
     "millrace/policies/default.toml",
     "millrace/policies/default.test.toml",
     "millrace/models/shipped/default/manifest.json",
+    "millrace/models/_words.abi3.so",
     "millrace/filters/spf.py",
 ]
 
 
-def called(*arguments: str, cwd: Path) -> str:
+def called(*arguments: str, cwd: Path, **more: str) -> str:
     quiet = {k: v for k, v in os.environ.items() if not k.startswith(("MILLRACE_", "PYTHON"))}
     done = subprocess.run(
-        arguments, cwd=cwd, env=quiet, capture_output=True, text=True, check=False
+        arguments, cwd=cwd, env=quiet | more, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -35,6 +37,10 @@ def called(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory) -> Path:
+    return built(tmp_path_factory)
+
+
+def built(tmp_path_factory, **environment: str) -> Path:
     """Built from a copy of what the checkout holds, so that nothing is left behind."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     listed = called("git", "ls-files", "-zco", "--exclude-standard", cwd=ROOT).split("\0")
@@ -47,7 +53,8 @@ def wheel(tmp_path_factory) -> Path:
             target.write_bytes((ROOT / name).read_bytes())
     new_enough = int(importlib.metadata.version("setuptools").split(".")[0]) >= SETUPTOOLS
     more = ["--no-isolation"] if new_enough else []  # else pip brings a newer one
-    called(sys.executable, "-m", "build", "--wheel", *more, "--outdir", str(out), cwd=source)
+    build = ("-m", "build", "--wheel", *more, "--outdir", str(out))
+    called(sys.executable, *build, cwd=source, **environment)
     (made,) = out.glob("*.whl")
     return made
 
@@ -58,6 +65,16 @@ def test_wheel_holds_every_file_under_one_name(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"millrace"}
     assert [name for name in names if "test_" in name and name.endswith(".py")] == []
+
+
+def test_one_wheel_serves_every_python_that_we_do(wheel):
+    assert "-cp311-abi3-" in wheel.name
+
+
+def test_without_a_compiler_only_what_is_written_in_c_is_left_out(wheel, tmp_path_factory):
+    plain = built(tmp_path_factory, CC=shutil.which("false"))
+    whole, rest = (set(zipfile.ZipFile(each).namelist()) for each in (wheel, plain))
+    assert whole - rest == {"millrace/models/_words.abi3.so"}
 
 
 def test_installed_program_runs_from_an_empty_environment(wheel, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from millrace.engine.mail.message import Message
-from millrace.models.features import SIZE, features, words
+from millrace.models.features import SIZE, features
 from millrace.models.text import read
 
 HEAD = b"From: Ann Archer <ann@example.org>\r\nDate: x\r\nMessage-ID: <1@x>\r\nSubject: Lunch\r\n"
@@ -19,20 +19,6 @@ def signs(raw: bytes) -> set[str]:
 def indices(raw: bytes) -> set[int]:
     message = Message.parse(raw)
     return set(features(message, read(message)))
-
-
-def test_case_and_spacing_of_punctuation_do_not_count() -> None:
-    assert words(b"Don't PAY $100, now!") == words(b"don ' t pay $ 100 , now !")
-
-
-def test_digits_are_shapes_and_codes_are_dropped() -> None:
-    assert words(b"call 555-1234 " + b"x" * 30) == {b"call", b"000", b"0000"}
-
-
-def test_scripts_without_blanks_are_cut_into_pieces() -> None:
-    found = words("免费获取优惠券立即点击这里".encode())
-    assert len(found) > 4
-    assert all(len(piece) <= 6 for piece in found)
 
 
 @pytest.mark.parametrize(
