@@ -38,6 +38,9 @@ class Greylist(Fact):
     first: float
 
 
+_BIRTH = AskBirth()
+
+
 @dataclass(frozen=True, slots=True)
 class CheckGreylist:
     """Note the visit of a sender, from a network, to a recipient."""
@@ -70,6 +73,6 @@ class CheckGreylist:
     async def _young_until(self, state: State) -> float:
         """Unix seconds; a store that is away is not young, and the visit has the last word."""
         try:
-            return await state.ask(AskBirth()) + self.young
+            return await state.ask(_BIRTH) + self.young
         except Unavailable:
             return 0.0

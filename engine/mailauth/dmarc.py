@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from millrace.engine.mailauth.domains import ascii_domain
@@ -232,10 +232,10 @@ async def evaluate(
         return Evaluation("permerror", "none", author, reason="the From domain is none")
     walker = walker or Walker(dns)
     try:
-        found = await _evaluated(domain, proofs, dns, walker)
+        return await _evaluated(domain, proofs, dns, walker)
     except Trouble as trouble:
-        found = Evaluation("temperror", "none", domain, reason=str(trouble))
-    return replace(found, discovery=walker.discovery)
+        how = walker.discovery
+        return Evaluation("temperror", "none", domain, reason=str(trouble), discovery=how)
 
 
 async def _evaluated(domain: str, proofs: Proofs, dns: Dns, walker: Walker) -> Evaluation:
@@ -243,7 +243,8 @@ async def _evaluated(domain: str, proofs: Proofs, dns: Dns, walker: Walker) -> E
     home = await walker.organization(domain)
     applied = _applied(domain, home, found)
     if applied is None:
-        return Evaluation("none", "none", domain, "", home, reason=f"{domain} publishes no policy")
+        reason, how = f"{domain} publishes no policy", walker.discovery
+        return Evaluation("none", "none", domain, "", home, reason=reason, discovery=how)
     record_domain, record = applied
     spf = await _aligned(domain, home, (proofs.spf,), record.strict_spf, walker)
     dkim = await _aligned(domain, home, proofs.dkim, record.strict_dkim, walker)
@@ -254,7 +255,8 @@ async def _evaluated(domain: str, proofs: Proofs, dns: Dns, walker: Walker) -> E
     reason = "" if result == "pass" else _failing(proofs)
     if result == "fail" and proofs.unsure:
         result, reason = "temperror", "SPF or DKIM could not be decided for now"
-    return Evaluation(result, asked, domain, record_domain, home, spf, dkim, reason, record)
+    how = walker.discovery
+    return Evaluation(result, asked, domain, record_domain, home, spf, dkim, reason, record, how)
 
 
 def _failing(proofs: Proofs) -> str:

@@ -275,6 +275,7 @@ async def check(
     return await _driven(_Asked(ip, local, shown, greeting, receiver, scope, now), dns)
 
 
+@functools.lru_cache(maxsize=4096)
 def _numeric(ip: str) -> str:
     """The peer's address without its zone, "" where it is none."""
     try:

@@ -77,6 +77,7 @@ class Listener:
         self._adopting: set[asyncio.Task[None]] = set()
         self._addresses: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
+        self._loop: asyncio.AbstractEventLoop  # from `start` on
 
     @property
     def address(self) -> str:
@@ -97,7 +98,7 @@ class Listener:
         """
         self.endpoint = self.endpoint.of(sock)
         self._owns_path = not given
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         if shared:
             self._shared = sock
             loop.add_reader(sock.fileno(), self._knock)
@@ -192,7 +193,7 @@ class Listener:
         return Stream(self.bounds.idle, self._opened)
 
     def _opened(self, stream: Stream) -> None:
-        task = asyncio.get_running_loop().create_task(self._connection(stream))
+        task = self._loop.create_task(self._connection(stream))
         self._tasks[task] = stream
         task.add_done_callback(self._tasks.pop)
 

@@ -62,7 +62,6 @@ class Stream(asyncio.BufferedProtocol):
         self.retired = False
         self._opened = opened
         self._until = 0.0  # when what the peer says must be whole; 0 for no such bound
-        self._descriptor = -1  # of a TCP connection
         self._transport: asyncio.Transport  # from connection_made on
         self._loop = asyncio.get_running_loop()
         self._view = _buffer()
@@ -115,10 +114,11 @@ class Stream(asyncio.BufferedProtocol):
         A peer that sends small pieces and gets no answers waits for the kernel's delayed
         ACK otherwise, 40 ms each time (RFC 896 on its side, RFC 1122 §4.2.3.2 on ours).
         """
-        if self._answered or self._descriptor < 0 or not _QUICKACK:
+        if self._answered or self._lost.done() or not self.peer.ip or not _QUICKACK:
             return
         # borrowed, since uvloop's own object for the socket has no options
-        borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self._descriptor)
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        borrowed = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, descriptor)
         try:
             borrowed.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         except OSError:
@@ -227,7 +227,6 @@ class Stream(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple):
-            self._descriptor = transport.get_extra_info("socket").fileno()
             self.peer = Peer.at(name[0], name[1])
         if self._opened is not None:
             self._opened(self)
@@ -266,7 +265,6 @@ class Stream(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""
-        self._descriptor = -1
         self._ended = True
         self._full = False
         self._disarm()

@@ -13,6 +13,7 @@ which something failed is closed.  An error that the server replied stands among
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import InvalidResponse, ResponseError
 
 Command = tuple[bytes | str | float, ...]
+IDLE_S = 30.0  # a connection that was idle for longer may have been forgotten on the way
 PATIENCE = 2  # time-outs for all of a round trip: one to connect, one for the answer
 
 
@@ -45,7 +47,7 @@ class Direct:
 
     def __init__(self, pool: ConnectionPool, timeout: float) -> None:
         self._pool, self._timeout = pool, timeout
-        self._idle: list[Any] = []
+        self._idle: list[tuple[Any, float]] = []  # since when; who came back last is the last
 
     async def commands(self, commands: Sequence[Command]) -> list[Any]:
         """One round trip."""
@@ -59,18 +61,18 @@ class Direct:
     async def close(self) -> None:
         """Close what is idle; what is under way closes itself."""
         while self._idle:
-            await self._idle.pop().disconnect()
+            await self._idle.pop()[0].disconnect()
 
     async def _in_time(self, commands: Sequence[Command]) -> list[Any]:
-        begun = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         async with asyncio.timeout_at(begun + self._timeout) as limit:
-            if self._idle:
-                try:
-                    return await self._asked(self._idle.pop(), commands)
-                except (Cut, RuntimeError):
-                    await self.close()  # those that are idle were cut with it
+            if self._idle and begun - self._idle[-1][1] < IDLE_S:
+                with contextlib.suppress(Cut, RuntimeError):
+                    return await self._asked(self._idle.pop()[0], commands, loop)
+            await self.close()  # what is idle for longer still, or was cut with it
             limit.reschedule(begun + PATIENCE * self._timeout)
-            return await self._asked(await self._connected(), commands)
+            return await self._asked(await self._connected(), commands, loop)
 
     async def _connected(self) -> Any:  # noqa: ANN401
         connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]
@@ -81,11 +83,17 @@ class Direct:
         finally:
             if not there:  # our time may be over in the midst of the greeting
                 await connection.disconnect(nowait=True)
-        # from here on ours counts; the library's makes a task for each write
+        # from here on ours count: the library's cost a task and calls of the kernel for each write
         connection.socket_timeout = None
+        connection.health_check_interval = 0
         return connection
 
-    async def _asked(self, connection: Any, commands: Sequence[Command]) -> list[Any]:  # noqa: ANN401
+    async def _asked(
+        self,
+        connection: Any,  # noqa: ANN401
+        commands: Sequence[Command],
+        loop: asyncio.AbstractEventLoop,
+    ) -> list[Any]:
         replies: list[Any] = []
         try:
             await connection.send_packed_command(_packed(commands))
@@ -93,7 +101,7 @@ class Direct:
                 replies.append(await _reply(connection))  # noqa: PERF401 - counted below
         finally:
             if len(replies) == len(commands):
-                self._idle.append(connection)
+                self._idle.append((connection, loop.time()))
             else:  # whoever came next would read what is left
                 await connection.disconnect(nowait=True)
         return replies

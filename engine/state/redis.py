@@ -19,6 +19,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import NoScriptError, RedisError
@@ -71,7 +72,7 @@ class RedisState:
 
     async def ask(self, operation: Operation[T]) -> T:
         """Take one step in the next round trip."""
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[T] = self._loop.create_future()
         self._enqueue(operation, answer)
         return await answer
 
@@ -102,15 +103,18 @@ class RedisState:
     def _enqueue(self, operation: Operation[Any], answer: asyncio.Future[Any] | None) -> None:
         if len(self._waiting) >= WAITING_MAX:
             raise Unavailable(self._what, "too much is waiting")
-        loop = asyncio.get_running_loop()
-        self._waiting.append(_Asked(operation, answer, loop.time() + self._timeout))
-        self._launch_soon(loop)
+        self._waiting.append(_Asked(operation, answer, self._loop.time() + self._timeout))
+        self._launch_soon()
 
-    def _launch_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()  # kept: to ask for it is a call of the kernel
+
+    def _launch_soon(self) -> None:
         """At the end of this turn of the loop, so that all who ask in it go together."""
         if self._waiting and not self._due_to_launch and not self._full:
             self._due_to_launch = True
-            loop.call_soon(self._launch)
+            self._loop.call_soon(self._launch)
 
     @property
     def _full(self) -> bool:
@@ -119,15 +123,14 @@ class RedisState:
     def _launch(self) -> None:
         self._due_to_launch = False
         if self._waiting and not self._full:
-            loop = asyncio.get_running_loop()
-            task = loop.create_task(self._round_trip(self._batch(loop.time())))
+            task = self._loop.create_task(self._round_trip(self._batch(self._loop.time())))
             self._under_way.add(task)
             task.add_done_callback(self._landed)
-            self._launch_soon(loop)
+            self._launch_soon()
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._launch_soon(task.get_loop())
+        self._launch_soon()
 
     def _batch(self, now: float) -> list[_Asked]:
         """Those who wait longest; who has given up, or is overdue, goes no more."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar
 
 from millrace.engine.errors import Unavailable
@@ -64,9 +63,10 @@ class ShadowedState:
         await self.store.close()
 
     async def _visit(self, visit: NoteVisit) -> Visit:
-        recalled = self._recalled(visit)
+        if recalled := self._recalled(visit):
+            visit = NoteVisit(visit.triplet, visit.client, visit.terms, recalled)
         try:
-            found = await self.store.ask(replace(visit, recalled=recalled) if recalled else visit)
+            found = await self.store.ask(visit)
         except Unavailable:
             if recalled:
                 return Visit("client-known" if recalled == "client" else "known", 0.0)

@@ -64,9 +64,7 @@ class Journal:
 
     def _append(self, data: bytes) -> int:
         """How many records were written."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # records name senders and recipients: for the owner's eyes alone
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = _opened(self._path)
         try:
             if not self._known or self._broken:
                 _end_line(descriptor)
@@ -78,6 +76,16 @@ class Journal:
             return _cut(descriptor, data[:written])
         finally:
             os.close(descriptor)
+
+
+def _opened(path: Path) -> int:
+    # records name senders and recipients: for the owner's eyes alone
+    how = (os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        return os.open(path, *how)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, *how)
 
 
 def _lock(descriptor: int, how: int) -> None:

@@ -119,7 +119,7 @@ class Terms:
 
     def may(self, action: int) -> bool:
         """Whether all of these actions were granted."""
-        return not action & ~self.actions
+        return not int(action) & ~self.actions  # flags themselves would be slow at it
 
     @property
     def leading_space(self) -> bool:

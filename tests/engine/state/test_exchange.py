@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as Cut
 
 from millrace.engine.errors import Unavailable
 from millrace.engine.operations.counter import Count
+from millrace.engine.state import exchange as module
 from millrace.engine.state.exchange import Direct
 from millrace.engine.state.redis import RedisState
 
@@ -58,6 +59,20 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
         pool.made[0].closed = True
         assert await direct.commands([("PING",)]) == ["PONG"]
         assert len(pool.made) == 2
+
+    asyncio.run(go())
+
+
+def test_a_connection_that_was_idle_for_long_is_closed_and_not_used(monkeypatch) -> None:
+    async def go() -> None:
+        pool = Pool()
+        direct = Direct(pool, 1.0)  # type: ignore[arg-type]
+        for _ in range(2):
+            assert await direct.commands([("PING",)]) == ["PONG"]
+        assert len(pool.made) == 1
+        monkeypatch.setattr(module, "IDLE_S", 0.0)
+        assert await direct.commands([("PING",)]) == ["PONG"]
+        assert [connection.closed for connection in pool.made] == [True, False]
 
     asyncio.run(go())
 
