@@ -1,5 +1,9 @@
 from typing import TypeAlias
 
 Terms: TypeAlias = tuple[bytes, bytes, frozenset[bytes], int, int, int, int]
+Sign: TypeAlias = str | bytes
+Weighed: TypeAlias = tuple[int, int, dict[int, Sign]]
 
-def numbered(terms: Terms, text: bytes, start: int) -> dict[int, bytes]: ...
+def weighed(
+    terms: Terms, text: bytes, others: dict[int, Sign], weights: memoryview, least: int
+) -> Weighed: ...

@@ -18,14 +18,14 @@ from pathlib import Path
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.score import Score
 from millrace.models import registry, text
-from millrace.models.features import features
+from millrace.models.features import others
 from millrace.models.registry import Manifest
+from millrace.models.words import Sign, weighed
 
 TELLING = 4  # signs named on the side that won
 AGAINST = 2  # and on the other side
 LEAST = 8  # octets (of 127) below which a word tells nothing
 WORD_MAX = 60
-Weighed = tuple[int, str | bytes]  # a sign, and its weight
 
 
 class Classifier:
@@ -34,10 +34,6 @@ class Classifier:
     def __init__(self, model: registry.Model) -> None:
         self.manifest: Manifest = model.manifest
         self._weights = model.weights
-        # one word in two hundred: so nobody looks at the others one by one
-        self._strong = frozenset(
-            n for n, weight in enumerate(model.weights) if abs(weight) >= LEAST
-        )
         self._logits = [logit for logit, _ in model.manifest.calibration]
         self._shares = [share for _, share in model.manifest.calibration]
 
@@ -49,22 +45,27 @@ class Classifier:
     def score(self, message: Message) -> Score:
         """Judge one mail."""
         reading = text.read(message)
-        found = features(message, reading)
-        length = sqrt(max(len(found), self.manifest.shortest))
-        weight = sum(map(self._weights.__getitem__, found))
+        count, weight, strong = weighed(
+            reading.text, others(message, reading), self._weights, LEAST
+        )
+        length = sqrt(max(count, self.manifest.shortest))
         logit = self.manifest.intercept + self.manifest.scale * weight / length
         probability = self.probability(logit)
         return Score(
             probability=probability,
             model=self.manifest.id,
-            words=_told(self._telling(found), probability >= 0.5),
+            words=self._telling(strong, probability >= 0.5),
             gtube=reading.gtube,
             unreadable=reading.unreadable,
         )
 
-    def _telling(self, found: Mapping[int, str | bytes]) -> list[Weighed]:
-        strong = self._strong.intersection(found)
-        return sorted(((self._weights[n], found[n]) for n in strong), key=_by_weight)
+    def _telling(self, strong: Mapping[int, Sign], spam: bool) -> tuple[str, ...]:
+        """The strongest signs for spam, then those against."""
+        most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
+        pairs = sorted(((self._weights[n], sign) for n, sign in strong.items()), key=_by_weight)
+        told = [sign for weight, sign in reversed(pairs[-most:]) if weight > 0]
+        told += [sign for weight, sign in pairs[:least] if weight < 0]
+        return tuple(_shown(sign) for sign in told)
 
     def probability(self, logit: float) -> float:
         """Calibrated: straight lines between the steps of the table, flat beyond its ends."""
@@ -76,18 +77,10 @@ class Classifier:
         return below + (above - below) * (logit - low) / (high - low)
 
 
-def _told(telling: Sequence[Weighed], spam: bool) -> tuple[str, ...]:
-    """The strongest signs for spam, then those against."""
-    most, least = (TELLING, AGAINST) if spam else (AGAINST, TELLING)
-    told = [name for weight, name in reversed(telling[-most:]) if weight > 0]
-    told += [name for weight, name in telling[:least] if weight < 0]
-    return tuple(_shown(name) for name in told)
-
-
-def _by_weight(weighed: Weighed) -> tuple[int, bytes]:
+def _by_weight(pair: tuple[int, Sign]) -> tuple[int, bytes]:
     # signs of one weight in the same order in every process, so that a mail's record is one
-    weight, name = weighed
-    return weight, name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    weight, sign = pair
+    return weight, sign if isinstance(sign, bytes) else sign.encode("utf-8", "surrogateescape")
 
 
 def _shown(name: str | bytes) -> str:

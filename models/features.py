@@ -21,7 +21,7 @@ from millrace.engine.mail.message import Message
 from millrace.engine.mail.words import decode_words
 from millrace.models.html import Link
 from millrace.models.text import Reading
-from millrace.models.words import BITS, IGNORED, MASK, numbered
+from millrace.models.words import BITS, IGNORED, MASK, Sign, numbered
 
 VERSION = 1
 SIZE = 1 << BITS
@@ -31,9 +31,14 @@ _HOST = 0x4057
 _OTHERS_MAX = 400  # signs and hosts of one mail
 
 
-def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
-    """Index → what it stands for: a word's bytes, or a sign in words."""
-    found: dict[int, str | bytes] = {}
+def features(message: Message, reading: Reading) -> dict[int, Sign]:
+    """Index → what it stands for."""
+    return {**others(message, reading), **numbered(reading.text)}
+
+
+def others(message: Message, reading: Reading) -> dict[int, Sign]:
+    """All but the words of the text."""
+    found: dict[int, Sign] = {}
     for number, (sign, shown) in enumerate(_signs(message, reading)):
         if number >= _OTHERS_MAX:
             break
@@ -44,7 +49,6 @@ def features(message: Message, reading: Reading) -> dict[int, str | bytes]:
     subject = decode_words(message.headers.first(b"Subject") or b"").encode()
     of_subject = numbered(subject[:1000], _SUBJECT)
     found.update((number, b"subject: " + word) for number, word in of_subject.items())
-    found.update(numbered(reading.text))
     return found
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millrace.models import words as module
-from millrace.models.words import IGNORED, MASK, numbered, plainly, words
+from millrace.models.words import IGNORED, MASK, Sign, Weighed, numbered, plainly, weighed, words
 
 in_c = pytest.mark.skipif(
     module._words is None and not os.environ.get("CI"),
@@ -51,16 +51,32 @@ def test_words_that_tell_the_collection_are_none() -> None:
 def test_of_two_words_with_one_number_the_greater_is_named(monkeypatch) -> None:
     monkeypatch.setattr(module, "MASK", 0)
     for text in (b"one two three", b"three two one"):
-        assert list(plainly(text, 0).values()) == [b"two"]
+        assert list(numbered(text).values()) == [b"two"]
+
+
+WEIGHTS = memoryview(bytes((7 * n + n // 256) % 256 for n in range(MASK + 1))).cast("b")
+
+
+def test_each_sign_weighs_once_and_those_that_tell_are_named() -> None:
+    weights = memoryview(bytearray(MASK + 1)).cast("b")
+    number = {word: number for number, word in numbered(b"offer new").items()}
+    weights[number[b"offer"]], weights[number[b"new"]], weights[7] = -8, 7, 8
+    told = {number[b"offer"]: b"offer", 7: "no Date field"}
+    assert weighed(b"New offer, offer", {7: "no Date field"}, weights, 8) == (3, 7, told)
+
+
+def test_a_word_hides_a_sign_of_the_same_number() -> None:
+    number = next(iter(numbered(b"offer")))
+    _, _, told = weighed(b"offer", {number: "a sign", 5: "another"}, WEIGHTS, 0)
+    assert told == {number: b"offer", 5: "another"}
 
 
 # --- C against Python
 
 
-def c_words(text: bytes, start: int = 0, mask: int = MASK) -> dict[int, bytes]:
+def c_weighed(text: bytes, others: dict[int, Sign], least: int, mask: int = MASK) -> Weighed:
     terms = (*module._terms[:3], mask, *module._terms[4:])
-    found: dict[int, bytes] = module._words.numbered(terms, text, start)
-    return found
+    return module._words.weighed(terms, text, others, WEIGHTS, least)
 
 
 PIECES = st.one_of(
@@ -74,23 +90,26 @@ PIECES = st.one_of(
 TEXTS = st.lists(PIECES, max_size=60).map(b" ".join) | st.binary(max_size=2000)
 
 
+OTHERS = st.dictionaries(st.integers(0, 40) | st.integers(0, MASK), st.text(max_size=9), max_size=9)
+
+
 @in_c
 @settings(max_examples=500, deadline=None)
-@given(TEXTS, st.integers(0, 2**32 - 1), st.sampled_from([MASK, 1023, 15, 0]))
-def test_c_finds_the_words_that_python_finds(text: bytes, start: int, mask: int) -> None:
+@given(TEXTS, OTHERS, st.sampled_from([0, 8, 200]), st.sampled_from([MASK, 1023, 31, 0]))
+def test_c_weighs_the_signs_that_python_weighs(
+    text: bytes, others: dict[int, Sign], least: int, mask: int
+) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "MASK", mask)
-        assert c_words(text, start, mask) == plainly(text, start)
+        assert c_weighed(text, others, least, mask) == plainly(text, others, WEIGHTS, least)
 
 
 @in_c
-def test_c_finds_twenty_thousand_words_too() -> None:
-    letters = [
-        b"%c%c%c%c" % (97 + n % 26, 97 + n // 26 % 26, 97 + n // 676, 122) for n in range(17576)
-    ]
-    text = b" ".join(letters)
-    assert c_words(text) == plainly(text, 0)
-    assert len(plainly(text, 0)) > 16000
+def test_c_weighs_seventeen_thousand_words_too() -> None:
+    letters = [bytes([97 + n % 26, 97 + n // 26 % 26, 97 + n // 676, 122]) for n in range(17576)]
+    found = c_weighed(b" ".join(letters), {}, 0)
+    assert found == plainly(b" ".join(letters), {}, WEIGHTS, 0)
+    assert found[0] > 16000
 
 
 @in_c
@@ -99,6 +118,7 @@ def test_c_finds_twenty_thousand_words_too() -> None:
     [
         (0, b" " * 255, ValueError),
         (2, {b"http"}, TypeError),
+        (3, 2 * MASK + 1, ValueError),
         (4, 0, ValueError),
         (5, 0, ValueError),
         (0, "table", TypeError),
@@ -107,18 +127,26 @@ def test_c_finds_twenty_thousand_words_too() -> None:
 def test_c_refuses_terms_that_cannot_be(at: int, value: object, raises: type) -> None:
     terms = [*module._terms]
     terms[at] = value
+    text = b" ".join(b"%c%c" % (97 + n % 26, 97 + n // 26) for n in range(600))
     with pytest.raises(raises):
-        module._words.numbered(tuple(terms), b"text", 0)
+        module._words.weighed(tuple(terms), text, {}, WEIGHTS, 8)
 
 
-def test_without_c_python_finds_them() -> None:
+@in_c
+@pytest.mark.parametrize("key", [MASK + 1, -1, 1 << 70, "7"])
+def test_c_refuses_a_sign_that_has_no_weight(key: object) -> None:
+    with pytest.raises((ValueError, OverflowError, TypeError)):
+        module._words.weighed(module._terms, b"text", {key: "sign"}, WEIGHTS, 8)
+
+
+def test_without_c_python_weighs_them() -> None:
     code = (
         "import sys; sys.modules['millrace.models._words'] = None; "
-        "from millrace.models import words; "
-        "assert words._words is None; print(sorted(words.numbered(b'A new OFFER, 100 %')))"
+        "from millrace.models import words; assert words._words is None; "
+        "print(words.weighed(b'A new OFFER', {}, memoryview(bytes(words.MASK + 1)), 1))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert done.stdout == f"{sorted(numbered(b'A new OFFER, 100 %'))}\n"
+    assert done.stdout == "(3, 0, {})\n"
 
 
 def test_folded_text_is_what_words_are_found_in() -> None:
