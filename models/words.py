@@ -99,7 +99,7 @@ def _numbered(text: bytes, start: int) -> dict[int, bytes]:
 
 
 def _folded(text: bytes) -> bytes:
-    """Letters beyond ASCII in lower case, blanks of all widths a blank."""
+    """Letters beyond ASCII in lower case, a no-break space as a blank."""
     if text.isascii():
         return text
     return text.decode("utf-8", "replace").lower().replace("\xa0", " ").encode()
