@@ -60,8 +60,11 @@ class Direct:
 
     async def close(self) -> None:
         """Close what is idle; what is under way closes itself."""
+        await self._let_go(nowait=False)
+
+    async def _let_go(self, *, nowait: bool) -> None:
         while self._idle:
-            await self._idle.pop()[0].disconnect()
+            await self._idle.pop()[0].disconnect(nowait=nowait)
 
     async def _in_time(self, commands: Sequence[Command]) -> list[Any]:
         loop = asyncio.get_running_loop()
@@ -70,7 +73,8 @@ class Direct:
             if self._idle and begun - self._idle[-1][1] < IDLE_S:
                 with contextlib.suppress(Cut, RuntimeError):
                     return await self._asked(self._idle.pop()[0], commands, loop)
-            await self.close()  # what is idle for longer still, or was cut with it
+            # what is idle for longer still, or was cut with it; the peer may never say goodbye
+            await self._let_go(nowait=True)
             limit.reschedule(begun + PATIENCE * self._timeout)
             return await self._asked(await self._connected(), commands, loop)
 
