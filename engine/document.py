@@ -10,7 +10,9 @@ Fails: `Document.load` raises `Misconfigured` for a file that cannot be read or 
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,14 +69,12 @@ class Document:
         """Read a file; `name` is how messages call it."""
         shown = name or str(path)
         try:
-            if path.stat().st_size > BYTES_MAX:
-                raise Misconfigured(
-                    Fault(f"is larger than {BYTES_MAX >> 20} MiB", place=Place(shown))
-                )
-            data = path.read_bytes()
+            data = _read(path)
         except OSError as error:
             words = error.strerror or str(error)
             raise Misconfigured(Fault(f"cannot be read: {words}", place=Place(shown))) from None
+        if len(data) > BYTES_MAX:
+            raise Misconfigured(Fault(f"is larger than {BYTES_MAX >> 20} MiB", place=Place(shown)))
         try:
             return Document(data.decode("utf-8").removeprefix(BOM), shown)
         except UnicodeDecodeError as error:
@@ -142,6 +142,14 @@ def meant(word: str, choices: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
+def _read(path: Path) -> bytes:
+    # a pipe would hold the reader until somebody writes, and a device has no end
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        return file.read(BYTES_MAX + 1)
+
+
 def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
     for number, written in enumerate(lines, 1):
         if written.count(".") >= 40 and _ENDLESS_KEY.search(_bare(written)):
@@ -152,6 +160,14 @@ def _parsed(text: str, name: str, lines: list[str]) -> dict[str, Any]:
         raise Misconfigured(tomlwords.faulty(error, lines, name)) from None
     except RecursionError:
         raise Misconfigured(Fault("is nested too deeply", place=Place(name))) from None
+    except ValueError:  # Python reads no number of 4300 digits
+        at = max(range(len(lines)), key=lambda number: _digits(lines[number]), default=0)
+        place = Place(name, at + 1)
+        raise Misconfigured(Fault("a number has too many digits", place=place)) from None
+
+
+def _digits(line: str) -> int:
+    return max((len(found) for found in re.findall(r"[0-9_]+", _bare(line))), default=0)
 
 
 def _spots(lines: list[str]) -> Iterator[tuple[Path_, Spot]]:

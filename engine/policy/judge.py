@@ -70,7 +70,7 @@ def speak(
     """The rule that decides, if one does, and what it and those above it do besides."""
     acts: list[Act] = []
     for rule in rules:
-        if rule.when.run(values) and rule.ends > now:
+        if rule.when.run(values) and rule.counts(values, now):
             if rule.acts:
                 acts.append(_act(rule, values))
             if rule.stop:

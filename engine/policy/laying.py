@@ -4,6 +4,8 @@
 one's overlay.  What is decided for the whole mail, from HEADERS on, is judged by an overlay when
 all recipients are in it, and else by the policy's own rule, which was written for everybody.
 
+An overlay's rule that has expired is as if it were not there: the policy's own counts again.
+
 Fails: `laid` raises `Misconfigured` when two versions of a rule cannot stand beside each other.
 """
 
@@ -16,18 +18,20 @@ from typing import Any
 from millrace.engine.errors import Fault, Misconfigured
 from millrace.engine.mail.stage import Stage
 from millrace.engine.mail.verdict import Action
-from millrace.engine.policy.closures import Run, Values
+from millrace.engine.policy.closures import Values
 from millrace.engine.policy.overlay import Overlay, Subject
 from millrace.engine.policy.rule import Policy, Rule
 
 _WHOLE_MAIL = (Action.TAG, Action.QUARANTINE)
 
 
-def effective(policy: Policy, overlays: Sequence[Overlay], subject: Subject) -> list[Rule]:
-    """The rules that count for such a mail, in the policy's order."""
+def effective(
+    policy: Policy, overlays: Sequence[Overlay], subject: Subject, now: float
+) -> list[Rule]:
+    """The rules that count for such a mail at that time, in the policy's order."""
     found = []
     for rule in policy.rules:
-        over = next((o for o in overlays if o.changes(rule.name) and o.fits(subject)), None)
+        over = next((o for o in overlays if o.counts(rule.name, now) and o.fits(subject)), None)
         if over is None:
             found.append(rule)
         elif rule.name in over.rules:
@@ -89,22 +93,21 @@ def _placed(rule: Rule, least: Stage, *, recipient: bool) -> Rule:
 
 
 def _guarded(rule: Rule, own: Overlay | None, others: Sequence[Overlay]) -> Rule:
-    """The rule, where `own` fits and none of `others` does."""
-    when, asked = rule.when.run, [*others, *([own] if own else [])]
+    """The rule, where `own` fits and none of `others` does that counts by then."""
+    asked = [*others, *([own] if own else [])]
     names = rule.when.names
     if any(each.asks("recipient") for each in asked):
         names |= {"recipient", "envelope"}
     if any(each.asks("login") for each in asked):
         names |= {"login"}
 
-    def run(values: Values) -> bool:
+    def fits(values: Values, now: float) -> bool:
         subject = subject_of(values)
-        if any(other.fits(subject) for other in others):
+        if any(other.counts(rule.name, now) and other.fits(subject) for other in others):
             return False
-        return (own is None or own.fits(subject)) and bool(when(values))
+        return own is None or own.fits(subject)
 
-    guarded: Run = run
-    return replace(rule, when=replace(rule.when, run=guarded, names=names))
+    return replace(rule, when=replace(rule.when, names=names), fits=fits)
 
 
 def subject_of(values: Values) -> Subject:

@@ -29,6 +29,7 @@ from millrace.engine.document import Document, Path_, meant
 from millrace.engine.errors import Fault
 
 KEYS = ("mail", "ip", "helo", "from", "to", "login", "dns", "now", "scanner", "state")
+TIME = "a time such as 2026-11-23T12:00:00Z"
 _VISIT = tuple(key for key in KEYS if key not in ("state", "dns"))
 
 
@@ -44,7 +45,7 @@ def read(
     document: Document, path: Path_, table: Mapping[str, Any], faults: list[Fault]
 ) -> MailCase | None:
     """The mail of a case, or None for a case that is told by facts."""
-    if not any(key in table for key in KEYS):
+    if not any(key in table for key in KEYS) or at_a_time(table):
         return None
     if "given" in table:
         hint = "Facts stand alone; a mail is measured."
@@ -68,6 +69,17 @@ def read(
         ]
         visits.append(visit | _visit(document, (*path, "state"), each, _VISIT, faults))
     return MailCase(visit, tuple(visits))
+
+
+def at_a_time(table: Mapping[str, Any]) -> bool:
+    """Whether a case is told by facts, and by the time at which rules expire."""
+    return "given" in table and [key for key in KEYS if key in table] == ["now"]
+
+
+def moment(value: object) -> float:
+    """Unix seconds of a case's `now`; without a zone it is UTC."""
+    read = datetime.datetime.fromisoformat(_timed(value))
+    return (read if read.tzinfo else read.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 def _visit(
@@ -104,7 +116,8 @@ def _world(value: object) -> bool:
     return isinstance(value, (str, dict))
 
 
-def _time(value: object) -> bool:
+def is_time(value: object) -> bool:
+    """Whether it is a time, or is written as one."""
     if isinstance(value, datetime.datetime):
         return True
     try:
@@ -122,5 +135,5 @@ _WANTED: dict[str, tuple[Callable[[object], bool], str]] = {
     "login": (_text, "a user's name in quotes"),
     "dns": (_world, "the path of a zone, or a table of names"),
     "scanner": (_text, "the name of what it finds, in quotes"),
-    "now": (_time, "a time such as 2026-11-23T12:00:00Z"),
+    "now": (is_time, TIME),
 }

@@ -19,6 +19,7 @@ Fails: `load` raises `Misconfigured` with every fault of the file.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ from millrace.engine.policy.rule import Policy, Rule, Vocabulary
 
 KEYS = ("title", "policy", "for", "drop", "rule")
 WHO_KEYS = ("recipient", "login", "listener")
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _WRITTEN = 'It is written for = { recipient = "example.org" }; also login and listener.'
 
 
@@ -95,6 +97,11 @@ class Overlay:
     def changes(self, rule: str) -> bool:
         """Whether a rule of the policy is another one here, or none."""
         return rule in self.rules or rule in self.dropped
+
+    def counts(self, rule: str, now: float) -> bool:
+        """Whether that is so at a time, in Unix seconds: a rule that has expired changes none."""
+        own = self.rules.get(rule)
+        return own.ends > now if own else rule in self.dropped
 
     def asks(self, key: str) -> bool:
         """Whether it looks at recipients, logins or listeners."""
@@ -169,9 +176,25 @@ def _who(document: Document, faults: list[Fault]) -> Iterator[Who]:
 
 def _texts(document: Document, path: Path_, value: object, faults: list[Fault]) -> tuple[str, ...]:
     found = [value] if isinstance(value, str) else value
-    if isinstance(found, (list, tuple)) and all(isinstance(each, str) and each for each in found):
-        lower = path[-1] in ("recipient", "login")
-        return tuple(each.lower() if lower else each for each in found)
-    sentence = f"'{path[-1]}' is a text in quotes, or a list of them"
-    faults.append(document.fault(path, sentence, ""))
-    return ()
+    if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) for each in found):
+        sentence = f"'{path[-1]}' is a text in quotes, or a list of them"
+        faults.append(document.fault(path, sentence, ""))
+        return ()
+    if path[-1] in ("recipient", "login"):
+        return tuple(_mailbox(document, path, each, faults) for each in found)
+    faults += [document.fault(path, f"'{path[-1]}' is empty") for each in found if not each]
+    return tuple(found)
+
+
+def _mailbox(document: Document, path: Path_, entry: str, faults: list[Fault]) -> str:
+    """An entry as `_address` compares it: in lower case, the domain as the DNS has it."""
+    local, at, name = entry.strip().lower().rpartition("@")
+    if path[-1] == "login" and not at and name and "*" not in name:
+        return name
+    dot = "." if name.startswith(".") and not at else ""
+    domain = ascii_domain(name.removeprefix(dot))
+    if _DOMAIN.fullmatch(domain) and "*" not in local:
+        return f"{local}{at}{dot}{domain}"
+    hint = "ann@example.org, @example.org, example.org, or .example.org for all below it too"
+    faults.append(document.fault(path, f"'{entry}' fits no {path[-1]}", f"Write {hint}."))
+    return entry

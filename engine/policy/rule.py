@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from millrace.engine.errors import Place
@@ -16,6 +16,8 @@ from millrace.engine.policy.closures import Values
 from millrace.engine.policy.expr import Expression
 from millrace.engine.policy.kinds import Kind
 
+Fits = Callable[[Values, float], bool]
+DAY_S = 86_400.0
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 SHOWN_MAX = 120  # characters of one placeholder's value
 DEFAULT_REPLIES = {
@@ -79,9 +81,8 @@ class Terms:
         """Unix seconds of its end: the end of its last day in UTC."""
         if self.expires is None:
             return math.inf
-        after = self.expires + datetime.timedelta(days=1)
-        moment = datetime.datetime.combine(after, datetime.time(), datetime.UTC)
-        return moment.timestamp()
+        last = datetime.datetime.combine(self.expires, datetime.time(), datetime.UTC)
+        return last.timestamp() + DAY_S  # a sum of dates would fail for the last of all days
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Rule:
 
     Not `live` when it can never match, since the pipeline does not measure what it needs.
     Judging goes on after a rule that does not `stop`; from `ends` on (Unix seconds) a rule
-    is silent.  `headers` are names and values of fields that it adds.
+    is silent.  `headers` are names and values of fields that it adds.  `fits` says whether
+    this version is the mail's, at a time, where overlays have others.
     """
 
     name: str
@@ -135,6 +137,11 @@ class Rule:
     expires: datetime.date | None = None
     note: str = ""
     ends: float = math.inf
+    fits: Fits | None = None
+
+    def counts(self, values: Values, now: float) -> bool:
+        """Whether it has its word on such a mail at a time, should it hold."""
+        return self.ends > now and (self.fits is None or self.fits(values, now))
 
     @property
     def acts(self) -> bool:

@@ -41,6 +41,7 @@ _WANTED: dict[str, Word] = {
     "score": "number",
     "pipeline": "text",
 }
+NUMBER_MAX = 2**63  # TOML asks for no more, and a float has no room for some that are greater
 _TYPES: dict[Word, tuple[type, ...]] = {
     "text": (str,),
     "choice": (str,),
@@ -72,6 +73,7 @@ class Case:
     place: Place
     mail: MailCase | None = None
     pipeline: str = ""
+    now: float = 0.0  # Unix seconds; of facts 0 means that nothing has expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,16 @@ def _case(
         for name, value in given.items()
     }
     mail = mailcase.read(document, path, table, found)
+    dated = mailcase.at_a_time(table)
+    if dated and not mailcase.is_time(table["now"]):
+        found.append(document.fault((*path, "now"), f"now wants {mailcase.TIME}"))
     faults += found
     if found or action is None:
         return None
     name = str(table.get("name", f"case {path[-1]}"))
     rule, score, pipeline = table.get("rule"), table.get("score"), table.get("pipeline", "")
-    return Case(name, values, action, rule, score, document.place(path), mail, pipeline)
+    now = mailcase.moment(table["now"]) if dated else 0.0
+    return Case(name, values, action, rule, score, document.place(path), mail, pipeline, now)
 
 
 def _given(
@@ -199,6 +205,8 @@ def _whole(kind: Kind, inner: dict[str, object]) -> dict[str, object]:
 
 
 def _fits(value: object, word: Word) -> bool:
+    if isinstance(value, int) and abs(value) > NUMBER_MAX:
+        return False
     return isinstance(value, _TYPES[word]) and isinstance(value, bool) == (word == "truth")
 
 
@@ -209,12 +217,15 @@ def try_case(policy: Policy, case: Case) -> Outcome:
     rule: Rule | None = None
     acts: list[Act] = []
     for stage in Stage:
-        terms += judge.terms(tuple(w for w in policy.weights if w.stage == stage), values)
+        weights = tuple(w for w in policy.weights if w.stage == stage)
+        terms += judge.terms(weights, values, case.now)
         values["score"] = judge.score(terms)
         here = tuple(r for r in sorted(policy.rules, key=_of_mail) if r.stage == stage)
         if rule is None:
-            rule, more = judge.speak(here, values)
+            rule, more = judge.speak(here, values, case.now)
             acts += more
+        if rule is not None and judge.verdict(rule, values).refuses:
+            break  # the mail goes no further, and nothing more is weighed
     spoken = judge.marked(judge.verdict(rule, values) if rule else PASS, acts)
     action, name = spoken.action, spoken.because.rule if spoken.because else ""
     return Outcome(case, action, name, tuple(terms), _problem(case, action, name, terms))

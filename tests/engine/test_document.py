@@ -1,5 +1,8 @@
 """Where keys stand in a TOML file, and what is said of a file that is none."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from millrace.engine.document import BYTES_MAX, Document, meant, nearest
@@ -137,10 +140,13 @@ def test_file_that_cannot_be_read_is_told_with_its_name(tmp_path):
     binary.write_bytes(b"a = 1\n\xff")
     with huge.open("wb") as file:
         file.truncate(BYTES_MAX + 1)
+    os.mkfifo(tmp_path / "pipe.toml")
     for path, words in [
         (missing, "cannot be read: No such file or directory"),
         (tmp_path, "cannot be read: Is a directory"),
         (huge, "is larger than 4 MiB"),
+        (tmp_path / "pipe.toml", "cannot be read: it is no regular file"),
+        (Path("/dev/zero"), "cannot be read: it is no regular file"),
     ]:
         with pytest.raises(Misconfigured) as caught:
             Document.load(path)

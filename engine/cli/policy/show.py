@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def show(
     name = pipeline or _first(settings)
     policy, overlays = plans.policy_with_overlays(settings, name)
     subject = Subject(recipients, login, listener)
-    rules = effective(policy, overlays, subject)
+    rules = effective(policy, overlays, subject, time.time())
     if as_json:
         click.echo(json.dumps([_as_json(rule) for rule in rules], indent=2))
         return 0

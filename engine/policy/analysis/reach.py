@@ -7,7 +7,7 @@ does.  A rule of one recipient takes nothing from a rule of the mail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from millrace.engine.document import Document
 from millrace.engine.errors import Fault
@@ -77,12 +77,25 @@ def shadowed(read: list[Read], document: Document) -> Iterator[Finding]:
             yield Finding("shadowed", "error", fault, each.rule.name)
 
 
-def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Finding]:
-    """Weights all of whose mail is refused before they are looked at."""
+def unreached(
+    policy: Policy, document: Document, reader: Reader, letting: Sequence[Rule] = ()
+) -> Iterator[Finding]:
+    """Weights all of whose mail is refused before they are looked at.
+
+    `letting` are the rules that may let a mail go on and leave those below it no word.
+    """
     refusing = [r for r in policy.rules if takes(r) and r.then > Action.QUARANTINE]
     for weight in policy.weights:
         said = reader.formula(weight.when.text) if weight.when else TRUE
-        before = [r for r in refusing if r.stage < weight.stage and not r.recipient]
+        before = [
+            r
+            for r in refusing
+            if r.stage < weight.stage
+            and not r.recipient
+            and not any(
+                _meets(each, r, said, reader) for each in letting if _above(each, r, policy)
+            )
+        ]
         claims = {r.name: reader.formula(r.when.text) for r in before[-EARLIER_MAX:]}
         if not weight.live or not together([said]) or not follows(said, list(claims.values())):
             continue
@@ -93,6 +106,19 @@ def unreached(policy: Policy, document: Document, reader: Reader) -> Iterator[Fi
         sentence = f'weight "{weight.name}" is never reached'
         fault = fault_at(document, where, sentence, hint + "\nRemove it, or narrow the rule.")
         yield Finding("weight-unreached", "error", fault, weight.name)
+
+
+def _above(rule: Rule, other: Rule, policy: Policy) -> bool:
+    """Whether it may have its word before the other."""
+    if rule.stage != other.stage or rule.recipient:
+        return rule.stage <= other.stage
+    names = [each.name for each in policy.rules]
+    return names.index(rule.name) < names.index(other.name)
+
+
+def _meets(rule: Rule, other: Rule, said: Formula, reader: Reader) -> bool:
+    both = (reader.formula(rule.when.text), reader.formula(other.when.text))
+    return together([said, *both])
 
 
 def takes(rule: Rule) -> bool:

@@ -150,3 +150,12 @@ def test_rule_that_this_pipeline_never_judges_keeps_its_place():
     unmeasured = rule("r", "score >= 7", "quarantine") + rule("s", "score >= 5", "tag")
     made = plan(unmeasured, acme=ACME + rule("r", "score >= 12", "tag"))
     assert len({(each.stage, each.live) for each in made.policy.rules}) == 1
+
+
+def test_when_an_overlay_s_rule_has_expired_the_policy_s_own_counts_again():
+    mild = ACME + rule("r", "helo.name == 'mx.b.example'", "defer") + "expires = 2020-01-31\n"
+    other = 'for = { recipient = ".example" }\n' + rule("r", "helo", "pass")
+    assert walked(plan(REFUSE, acme=mild), "x@acme.example")[0] == ["reject"]
+    assert walked(plan(REFUSE, acme=mild, b=other), "x@acme.example")[0] == ["pass"]
+    lasting = mild.replace("2020", "9999")
+    assert walked(plan(REFUSE, acme=lasting, b=other), "x@acme.example")[0] == ["defer"]

@@ -47,7 +47,7 @@ def test_earlier_visits_are_the_same_but_for_what_they_say():
         ('now = "noon"\n', "3:1", "now wants a time such as 2026-11-23T12:00:00Z"),
         ('state = "keep"\n' + NOW, "3:1", "state lists earlier visits"),
         ('state = [{ nwo = "x" }]\n' + NOW, "3:1", "state: unknown key 'nwo'"),
-        ("given = {}\n" + NOW, "3:1", "'given' beside a mail"),
+        ('given = {}\nip = "192.0.2.7"\n' + NOW, "3:1", "'given' beside a mail"),
     ],
 )
 def test_each_fault_of_a_mail_s_case_has_its_place(text, place, sentence):

@@ -1,5 +1,7 @@
 """Overlay files: for whom they are, what they replace, and what is said of bad ones."""
 
+import datetime
+
 import pytest
 
 from millrace.engine.document import Document
@@ -8,6 +10,7 @@ from millrace.engine.mail.session import Helo
 from millrace.engine.mail.stage import Stage
 from millrace.engine.policy import rules
 from millrace.engine.policy.kinds import Kind
+from millrace.engine.policy.laying import effective
 from millrace.engine.policy.overlay import Overlay, Subject, load
 from millrace.engine.policy.rule import Word
 
@@ -47,6 +50,9 @@ def read(text: str) -> Overlay:
         ('{ recipient = ["a.example", "b.c"] }', Subject(("x@a.example", "x@b.c")), True),
         ('{ recipient = "a.example" }', Subject(("x@a.example", "x@b.example")), False),
         ('{ recipient = "a.example" }', Subject(), False),
+        ('{ recipient = "Bücher.example" }', Subject(("x@xn--bcher-kva.example",)), True),
+        ('{ recipient = "xn--bcher-kva.example" }', Subject(("x@bücher.example",)), True),
+        ('{ recipient = "a.example." }', Subject(("x@a.example",)), True),
         ('{ login = "ann" }', Subject(login="Ann"), True),
         ('{ login = "ann" }', Subject(login="bob"), False),
         ('{ login = "@a.example" }', Subject(login="ann@a.example"), True),
@@ -85,6 +91,12 @@ def test_rules_are_read_with_the_scores_of_the_policy():
             "for = { login = 'a' }\n[[rule]]\nname = 'erly'\nwhen = 'helo'\nthen = 'tag'\n",
             "over.toml:3:1  the policy has no rule \"erly\"\n.*\n *did you mean 'early'",
         ),
+        ("for = { recipient = '*.c.example' }\n", r"'\*.c.example' fits no recipient\n.*below"),
+        ("for = { recipient = ['a.example', '@'] }\n", "'@' fits no recipient"),
+        ("for = { recipient = 'ann@' }\n", "'ann@' fits no recipient"),
+        ("for = { recipient = 'a b.example' }\n", "'a b.example' fits no recipient"),
+        ("for = { login = '*' }\n", r"'\*' fits no login"),
+        ("for = { listener = '' }\n", "'listener' is empty"),
         ("drop = ['scord']\nfor = { login = 'a' }\n", 'the policy has no rule "scord"'),
         (
             "drop = ['early']\nfor = { login = 'a' }\n"
@@ -100,3 +112,15 @@ def test_rules_are_read_with_the_scores_of_the_policy():
 def test_overlay_that_does_not_fit_is_told_with_its_place(text, told):
     with pytest.raises(Misconfigured, match=told):
         read(text)
+
+
+def test_effective_rules_are_those_of_the_time_that_is_asked_for():
+    policy = rules.load(Document(BASE, "base.toml"), "base", WORDS)
+    over = read(
+        'for = { recipient = "a.example" }\n[[rule]]\nname = "early"\nwhen = "helo"\n'
+        'then = "pass"\nexpires = 2020-01-31\n'
+    )
+    end = datetime.datetime(2020, 2, 1, tzinfo=datetime.UTC).timestamp()
+    subject = Subject(("x@a.example",))
+    found = [effective(policy, [over], subject, now)[0] for now in (end - 1, end)]
+    assert [rule.then.word for rule in found] == ["pass", "reject"]

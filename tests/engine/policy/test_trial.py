@@ -202,3 +202,49 @@ def test_a_header_field_that_cannot_be_given_is_told(given, sentence, hint):
     with pytest.raises(Misconfigured) as caught:
         headed(f"{{ headers = {given} }}")
     assert [(f.sentence, f.hint) for f in caught.value.faults] == [(sentence, hint)]
+
+
+DATED = """
+[[weight]]
+name = "late"
+add = 5
+when = "late.result == 'bad'"
+[[weight]]
+name = "lately"
+add = 2
+expires = 2020-01-31
+[[rule]]
+name = "early"
+when = "early.result == 'bad'"
+then = "reject"
+expires = 2020-01-31
+"""
+BAD = 'given = { early = { result = "bad" }, late = { result = "bad" } }\n'
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("", ("reject", 2.0)),  # nothing expires, and what is refused at HELO weighs no body
+        ("now = 2020-01-31T23:00:00Z\n", ("reject", 2.0)),
+        ("now = 2020-02-01T00:00:00Z\n", ("pass", 5.0)),
+        ('now = "2020-02-01"\n', ("pass", 5.0)),
+    ],
+)
+def test_case_told_by_facts_may_tell_its_time(now, expected):
+    (case,) = trial.load(Document(f"[[case]]\n{BAD}{now}expect = 'pass'", "t.toml"), WORDS)
+    found = trial.try_case(rules.load(Document(DATED, "law.toml"), "law", WORDS), case)
+    assert (found.action.word, sum(term.add for term in found.terms)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BAD + 'now = "noon"\nexpect = "pass"', "now wants a time such as 2026-11-23T12:00:00Z"),
+        (f'score = 1{"0" * 400}\nexpect = "pass"', "score wants a number"),
+        (f'score = 1{"0" * 5000}\nexpect = "pass"', "t.toml:2  a number has too many digits"),
+    ],
+)
+def test_times_and_numbers_that_none_are_are_told(text, told):
+    with pytest.raises(Misconfigured, match=told):
+        trial.load(Document("[[case]]\n" + text, "t.toml"), WORDS)

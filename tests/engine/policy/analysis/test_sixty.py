@@ -1,7 +1,7 @@
 """Sixty policies: nothing is found in the clean half, and in each other the planted fault alone."""
 
 import pytest
-from clean_policies import CLEAN
+from clean_policies import CLEAN, FAIL, SOFT, rule, weight
 from faulty_policies import FAULTY
 
 from millrace.engine import checking
@@ -29,3 +29,22 @@ def test_planted_fault_and_no_other_is_found(tmp_path, name):
 
 def test_there_are_thirty_of_each_kind():
     assert (len(CLEAN), len(FAULTY)) == (30, 30)
+
+
+REFUSED = (
+    rule("b", FAIL) + weight("w", "3", f"{FAIL} and spam.gtube") + rule("c", "score > 1", "tag")
+)
+
+
+@pytest.mark.parametrize(
+    ("above", "codes"),
+    [
+        ("", ["weight-unreached"]),
+        (rule("a", "within(peer.ip, '192.0.2.0/24')", "pass"), []),
+        (rule("a", "within(peer.ip, '192.0.2.0/24')", "tag"), []),
+        (rule("a", "within(peer.ip, '192.0.2.0/24')", "tag", "stop = false"), ["weight-unreached"]),
+        (rule("a", SOFT, "pass"), ["weight-unreached"]),
+    ],
+)
+def test_weight_is_reached_by_mail_that_a_rule_above_lets_go_on(tmp_path, above, codes):
+    assert [finding.code for finding in findings(tmp_path, above + REFUSED)] == codes
