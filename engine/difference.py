@@ -42,12 +42,15 @@ def sections(old: Snapshot, new: Snapshot) -> list[Section]:
 def _file(name: str, old: Snapshot, new: Snapshot) -> Section:
     kind, _, plain = name.partition("/")
     title = f"{_SINGULAR[kind]} {plain}"
-    if name not in old.files:
-        return Section(title, (Change("is new"),))
     if name not in new.files:
         return Section(title, (Change("no longer serves"),))
+    if name not in old.files and kind != "overlays":
+        return Section(title, (Change("is new"),))
     try:
-        before, after = (_data(each.files[name]) for each in (old, new))
+        after = _data(new.files[name])
+        if name not in old.files:  # what it replaces and drops is no longer in force
+            return Section(title, (Change("is new"), *overlays({}, after)))
+        before = _data(old.files[name])
     except tomllib.TOMLDecodeError as error:
         return Section(title, (Change(f"is not TOML: {error}"),))
     return Section(title, tuple(_COMPARE[kind](before, after)))

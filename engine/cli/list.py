@@ -197,8 +197,11 @@ def _file(
     for file in files:
         if name in (file.path.stem, file.path.name):
             return file
-    kind = kind_of(name)
-    if kind and may_be_new and name.rpartition(".")[0].isidentifier():
+    kind, stem = kind_of(name), name.rpartition(".")[0]
+    if kind and may_be_new and stem.isidentifier():
+        if there := [file.path.name for file in files if file.path.stem == stem]:
+            hint = f"Conditions name lists without their kind, so {stem} is that one."
+            raise Misconfigured(Fault(f"there is a list {there[0]} already", hint))
         return ListFile(_folder(config, overrides) / name, kind, who())
     hint = meant(name, [file.path.stem for file in files])
     if may_be_new:

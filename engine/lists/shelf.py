@@ -200,10 +200,10 @@ class Shelf:
                 faults += self._misnamed(name)
 
     def _misnamed(self, name: str) -> Iterator[Fault]:
-        """A file that was probably meant to be a list."""
+        """A file that was probably meant to be a list; what editors leave behind was not."""
         suffix = name.rpartition(".")[2]
         near = nearest(suffix, KINDS)
-        if near and not name.startswith("."):
+        if near and not name.startswith((".", "#")) and not name.endswith(("~", "#")):
             place = Place(str(self.folder / name))
             yield Fault(f"'.{suffix}' is no kind of list", f"did you mean '.{near}'?", place)
 
@@ -220,7 +220,7 @@ class Shelf:
 def kind_of(name: str) -> ListKind | None:
     """The kind that a file's name ends in, if it is that of a list."""
     stem, dot, suffix = name.rpartition(".")
-    if not dot or not stem or name.startswith("."):
+    if not dot or not stem or name.startswith((".", "#")):
         return None
     return next((kind for kind in KINDS if kind == suffix), None)
 

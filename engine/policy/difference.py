@@ -7,11 +7,14 @@ Fails: never; what is not of the expected shape is passed over.
 
 from __future__ import annotations
 
+import ast
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from millrace.engine.policy.analysis.text import tree
 
 Table = Mapping[str, Any]
 _WORD = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\w.]+|[=!<>]=|\S""", re.S)
@@ -48,7 +51,7 @@ def policies(before: Table, after: Table) -> Iterator[Change]:
     yield from _rules(old, new)
     for name, follower in moved(list(old), list(new)):
         where = f"before `{follower}`" if follower else "last"
-        yield Change(f"`{name}` is now judged {where}")
+        yield Change(f"`{name}` now stands {where}")
     yield from _weights(named(before, "weight"), named(after, "weight"))
 
 
@@ -78,7 +81,10 @@ def _rule(name: str, old: Table, new: Table) -> Iterator[Change]:
         yield Change(f"`{name}` now {_does(new)} where it {_did(old)}")
     if not same_condition(old.get("when"), new.get("when")):
         yield Change(f"`{name}` has another condition", _text(old.get("when")), _text(new["when"]))
-    yield from values(f"`{name}`", old, new, ("name", "when", "then"))
+    told = ["name", "when", "then"]
+    if old.get("stop", True) == new.get("stop", True):  # it stops where nothing is said
+        told.append("stop")
+    yield from values(f"`{name}`", old, new, told)
 
 
 def _does(rule: Table) -> str:
@@ -162,8 +168,19 @@ def _longest_rising(numbers: Sequence[int]) -> set[int]:
 
 
 def same_condition(one: object, other: object) -> bool:
-    """Whether two conditions are the same but for space between their words."""
-    return _WORD.findall(_text(one)) == _WORD.findall(_text(other))
+    """Whether two conditions are the same but for space, brackets, quotes, and 5 or 5.0."""
+    trees = [tree(_text(each)) for each in (one, other)]
+    if None in trees:  # no condition, or none that can be read
+        return _WORD.findall(_text(one)) == _WORD.findall(_text(other))
+    return _plain(trees[0]) == _plain(trees[1])
+
+
+def _plain(found: ast.AST | None) -> str:
+    assert found is not None
+    for node in ast.walk(found):
+        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+            node.value = int(node.value) if node.value.is_integer() else node.value
+    return ast.dump(found)
 
 
 def _text(value: object) -> str:

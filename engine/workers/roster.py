@@ -126,11 +126,17 @@ class Roster:
     @property
     def serving(self) -> list[Member]:
         """The workers that take mail, and are to go on."""
-        return [
-            m
-            for m in self.members
-            if m.slot != OFFICE and m.phase is Phase.SERVING and not m.outdated
-        ]
+        return [member for member in self.taking if not member.outdated]
+
+    @property
+    def taking(self) -> list[Member]:
+        """The workers that take mail, those with a successor under way too."""
+        return [member for member in self.working if member.phase is Phase.SERVING]
+
+    @property
+    def working(self) -> list[Member]:
+        """All workers that are up: those that leave have mail in hand."""
+        return [m for m in self.members if m.slot != OFFICE and m.phase is not Phase.STARTING]
 
     @property
     def complete(self) -> bool:

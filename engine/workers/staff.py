@@ -12,7 +12,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from millrace.engine.census import Census
@@ -21,7 +21,7 @@ from millrace.engine.workers import children as processes
 from millrace.engine.workers.channel import Data, Message, SupervisorEnd
 from millrace.engine.workers.children import Child
 from millrace.engine.workers.handover import Ward
-from millrace.engine.workers.roster import OFFICE, Kill, Leave, Order, Roster, Start
+from millrace.engine.workers.roster import OFFICE, Kill, Leave, Member, Order, Roster, Start
 from millrace.engine.workers.surveys import Surveys, Then
 
 _log = logging.getLogger("millrace.supervisor")
@@ -118,11 +118,16 @@ class Staff:
     # --- what they say
 
     def ask_workers(self, what: str, data: Data, seconds: float, then: Then) -> list[int]:
-        """Put a question to every worker that serves; their pids."""
-        serving = [member.pid for member in self.roster.serving]
-        ends: Mapping[int, SupervisorEnd] = {pid: self.children[pid].end for pid in serving}
-        self.surveys.ask(ends, (what, data), time.monotonic() + seconds, then)
-        return serving
+        """Put a question to every worker that is to go on; their pids."""
+        return self.ask(self.roster.serving, (what, data), seconds, then)
+
+    def ask(
+        self, whom: Iterable[Member], question: tuple[str, Data], seconds: float, then: Then
+    ) -> list[int]:
+        """Put a question to some; their pids."""
+        ends = {member.pid: self.children[member.pid].end for member in whom}
+        self.surveys.ask(ends, question, time.monotonic() + seconds, then)
+        return list(ends)
 
     def send_the_rest(self) -> bool:
         """Send what children had no room for; False when nothing is left."""
@@ -173,8 +178,10 @@ class Staff:
         if member.row >= 0:
             self.census.clear(member.row)
         self.counted = merged([self.counted, lasting(child.counted)])
+        # first the roster: what a survey ends with may ask all who serve
+        unasked = self.roster.ended(member, time.monotonic())
         self.surveys.gone(member.pid)
-        if self.roster.ended(member, time.monotonic()):
+        if unasked:
             self._employer.lost(child, status)
 
 

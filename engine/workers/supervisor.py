@@ -243,6 +243,9 @@ class Supervisor:
 
         def say(answers: Answers) -> None:
             assert self._started is not None
+            if not self._roster.serving:  # they ended meanwhile; those after them are told of
+                self._announcing = False
+                return
             pid = self._roster.serving[0].pid
             services = office.worst(answers.values())
             self._started(Started(services, self._staff.children[pid].report))
@@ -257,14 +260,14 @@ class Supervisor:
         def answer(data: Data) -> None:
             child.end.send({"answer": number, "data": data})
 
-        ask = self._staff.ask_workers
+        ask, roster, question = self._staff.ask, self._roster, (what, None)
         match what:
             case "metrics":
-                ask("metrics", None, ASK_S, lambda got: answer(self._metrics(got)))
+                ask(roster.working, question, ASK_S, lambda got: answer(self._metrics(got)))
             case "health":
-                ask("health", None, ASK_S, lambda got: answer(self._health(got)))
+                ask(roster.taking, question, ASK_S, lambda got: answer(self._health(got)))
             case "needs":  # all workers serve the same plans
-                ask("needs", None, ASK_S, lambda got: answer(next(iter(got.values()), [])))
+                ask(roster.taking, question, ASK_S, lambda got: answer([*got.values(), []][0]))
             case "status":
                 doors = [(bound.kind, str(bound.endpoint)) for bound in self._doors]
                 living = self._staff.children.values()
@@ -290,12 +293,12 @@ class Supervisor:
         return [own, self._staff.counted, *living]
 
     def _health(self, answers: Answers) -> dict[str, Any]:
-        serving = [member.pid for member in self._roster.serving]
-        mute = [[_mute(pid)] for pid in serving if pid not in answers]
+        taking = [member.pid for member in self._roster.taking]
+        mute = [[_mute(pid)] for pid in taking if pid not in answers]
         return {
             "stopping": self._roster.stopping,
             "revision": self._whole().revision,
-            "serving": len(serving) - len(mute),
+            "serving": len(taking) - len(mute),
             "workers": [*answers.values(), *mute],
         }
 

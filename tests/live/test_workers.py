@@ -9,6 +9,7 @@ import smtplib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -131,6 +132,35 @@ def test_reloads_and_restarts_under_load_lose_mix_and_double_no_mail(daemon: Dae
     plans = {(record["revision"], record["because"]["rule"]) for record in daemon.decisions()}
     revisions, rules = ({pair[i] for pair in plans} for i in range(2))
     assert len(revisions) == len(rules) == len(plans) == ROUNDS + 1
+
+
+def test_daemon_that_restarts_is_ready_all_the_while_and_no_counter_goes_back(
+    daemon: Daemon,
+) -> None:
+    seen: list[tuple[int, float]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            status, _ = daemon.page("/readyz")
+            told = re.findall(
+                r"^millrace_mails_total\{.*\} (\S+)$", daemon.page("/metrics")[1], re.M
+            )
+            seen.append((status, sum(map(float, told))))
+
+    with daemon.senders() as senders:
+        wait_for(lambda: len(senders.sent.taken) > 50, "some mails")
+        looking = threading.Thread(target=look)
+        looking.start()
+        daemon.restarted()
+        wait_for(lambda: len(daemon.workers()) == 2, "the old ones to leave", 60)
+        over.set()
+        looking.join()
+        assert senders.end().troubles == {}
+    counted = [count for _, count in seen]
+    assert {status for status, _ in seen} == {200}
+    assert counted == sorted(counted)
+    assert counted[-1] > counted[0]
 
 
 def test_reload_that_is_refused_is_refused_in_all_workers(daemon: Daemon) -> None:

@@ -45,6 +45,12 @@ def test_addition_makes_a_list_when_its_kind_is_told(lists):
     assert (lists / "offices.networks").read_text() == "192.0.2.0/24\n"
 
 
+def test_no_second_list_of_one_name_is_made(lists):
+    found = call("add", "partners.addresses", "a@b.example")
+    assert "there is a list partners.domains already" in str(found.exception)
+    assert not (lists / "partners.addresses").exists()
+
+
 def test_list_that_is_not_there_is_told_with_the_nearest_name(lists):
     found = call("add", "partner", "b.example")
     assert "there is no list 'partner'" in str(found.exception)

@@ -107,7 +107,15 @@ def test_file_that_no_condition_could_name_is_told(shelf, names, sentence):
 
 
 def test_other_files_beside_the_lists_are_nobody_s_business(shelf):
-    for name in ("README.md", ".partners.domains.lock", "partners.domains.trail", "old.txt"):
+    for name in (
+        "tier.map~",
+        "#tier.map#",
+        "#a.domains",
+        "README.md",
+        ".partners.domains.lock",
+        "partners.domains.trail",
+        "old.txt",
+    ):
         put(shelf, name, "words\n")
     assert dict(shelf.open()) == {}
 

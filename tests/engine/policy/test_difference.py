@@ -34,6 +34,8 @@ def told(new: str) -> list[Change]:
 
 def test_same_policy_written_otherwise_means_the_same():
     assert told(OLD.replace(" == ", "==").replace("12 *", "12  *") + "# a comment\n") == []
+    assert told(OLD.replace("score >= 7", "(score >= 7.0)").replace("'fail'", '\\"fail\\"')) == []
+    assert told(OLD + "stop = true\n") == []
 
 
 WEIGHT, REPLY, HELD = "12 * spam.probability", "550 5.7.1 No", 'then = "quarantine"'
@@ -78,10 +80,10 @@ def test_rule_that_came_or_went_is_told_with_what_it_does():
 def test_rule_that_moved_is_told_with_whom_it_now_precedes():
     head, *rules = OLD.split("[[rule]]")
     assert told("[[rule]]".join([head, rules[2], rules[0], rules[1]])) == [
-        Change("`likely` is now judged before `virus`")
+        Change("`likely` now stands before `virus`")
     ]
     assert told("[[rule]]".join([head, rules[1], rules[2], rules[0]])) == [
-        Change("`virus` is now judged last")
+        Change("`virus` now stands last")
     ]
 
 

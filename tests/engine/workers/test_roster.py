@@ -126,9 +126,10 @@ def test_successor_serves_before_the_old_one_leaves():
     new = roster.started(0, 200, 1, 1.0)
     assert roster.due(2.0) == []
     assert old.phase is Phase.SERVING
+    assert (roster.serving, roster.taking, roster.working) == ([], [old], [old])
     roster.ready(new, 2.0)
     assert roster.due(3.0) == [Leave(old, TERMS.patience)]
-    assert roster.serving == [new]
+    assert (roster.serving, roster.taking, roster.working) == ([new], [new], [old, new])
     assert not roster.ended(old, 4.0)
     assert roster.restarts == 0
 

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -147,3 +148,19 @@ def test_child_that_the_system_has_no_room_for_is_told_and_tried_again() -> None
     assert roster.backoff(0) == 1.0
     assert roster.failing
     assert staff.children == {}
+
+
+def test_who_ends_while_asked_is_asked_nothing_by_what_follows(begin) -> None:
+    staff, employer, selector = begin(lambda sock: sock.recv(1))
+    (child,) = staff.children.values()
+    staff.roster.ready(child.member, time.monotonic())
+    asked: list[list[int]] = []
+
+    def then(answers: object) -> None:
+        asked.append(staff.ask_workers("commit", None, 5, lambda answers: None))
+
+    assert staff.ask_workers("prepare", None, 5, then) == [child.member.pid]
+    os.kill(child.member.pid, signal.SIGKILL)
+    pump(staff, selector, lambda: not staff.children)
+    assert asked == [[]]
+    assert employer.ended == [-signal.SIGKILL]
