@@ -203,8 +203,11 @@ class Transaction:
         mail.values["message"] = message
         return await self._mail_stage(Stage.BODY)
 
-    async def settle(self) -> Verdict:
-        """For mail that we take: edits are applied, the archive and the signer run."""
+    async def settle(self, *, in_hand: bool = False) -> Verdict:
+        """For mail that we take: edits are applied, the archive and the signer run.
+
+        Whoever has the mail `in_hand` after this, to deliver it, says by `abort` when it is over.
+        """
         mail = self._begun()
         began = time.perf_counter()
         verdict, score = mail.verdict, judge.score(mail.terms)
@@ -218,7 +221,7 @@ class Transaction:
             await self._settle_late(step.late, mail)
         self._spent += time.perf_counter() - began
         verdict = mail.verdict
-        self._finish(mail, verdict)
+        self._finish(mail, verdict, in_hand=in_hand)
         return verdict
 
     async def _settle_late(self, nodes: tuple[Node, ...], mail: Scope) -> None:
@@ -341,11 +344,12 @@ class Transaction:
 
     # --- the record
 
-    def _finish(self, scope: Scope, verdict: Verdict) -> None:
+    def _finish(self, scope: Scope, verdict: Verdict, *, in_hand: bool = False) -> None:
         if self._decided:
             return
         self._decided = True
-        release(self._ports)
+        if not in_hand:
+            release(self._ports)
         self._serving.decided(self._decision(scope, verdict))
 
     def decision(self) -> Decision:

@@ -210,7 +210,7 @@ class Conversation:
                 return _LOOP
             verdict = await self._tx.message(message)
             if not verdict.refuses:
-                verdict = await self._tx.settle()
+                verdict = await self._tx.settle(in_hand=True)
             return _refusal(verdict) or await self._hand_on(verdict, message)
         finally:
             self.gone()

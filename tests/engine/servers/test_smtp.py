@@ -20,12 +20,14 @@ from millrace.engine.mail.session import Helo, Login, Peer
 from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
 from millrace.engine.net.listener import Bounds, listen
 from millrace.engine.net.stream import Stream, connect
+from millrace.engine.operations.lease import Lease
 from millrace.engine.pipeline import spec
 from millrace.engine.pipeline.graph import compile_plan
 from millrace.engine.pipeline.transaction import Serving
 from millrace.engine.ports import Answer, Delivery
 from millrace.engine.servers.smtp import FULL, Door, SmtpFrontEnd
 from millrace.engine.wire.smtp import Limits, SmtpClient
+from millrace.filters.concurrency import LimitConcurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,38 @@ def test_mail_that_cannot_be_handed_on_stays_with_its_sender():
     peering = Peering()
     peering.hop.reply = Reply(550, "5.1.1", "<bob@b.example>: No such user")
     assert peering.mail()[-1] == "550 5.1.1 <bob@b.example>: No such user"
+
+
+class Leasing:
+    """A state that grants every lease, and remembers what is given back."""
+
+    def __init__(self) -> None:
+        self.given_back = []
+
+    async def ask(self, operation):
+        return Lease(True, 1)
+
+    def tell(self, operation):
+        self.given_back.append(operation)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_lease_of_a_mail_is_given_back_when_it_is_handed_on_and_not_before(away):
+    peering, state, held = Peering(), Leasing(), []
+    text = '[[filter]]\nuse = "concurrency"\nper = "sender"\nlimit = 1\n'
+    leased = spec.load(Document(text, "test.toml"), "test", lambda _: LimitConcurrency)
+    made = compile_plan(leased, Document("", "policy.toml"), "policy")
+    peering.serving = Serving(made, lambda: {"state": state}, Clock(), peering.decided.append)
+    deliver = peering.hop.deliver
+
+    async def late(envelope: Envelope, message: Message) -> Delivery:
+        held.append(list(state.given_back))
+        return await deliver(envelope, message)
+
+    peering.hop.deliver, peering.hop.away = late, away
+    peering.mail()
+    assert held == [[]]
+    assert len(state.given_back) == 1
 
 
 def test_quarantined_mail_goes_to_its_own_hop_or_is_marked():

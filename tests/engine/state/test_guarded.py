@@ -9,8 +9,9 @@ import pytest
 from fakes import ManualClock
 
 from millrace.engine.breaker import Breaker, Terms
-from millrace.engine.errors import Unavailable
+from millrace.engine.errors import Declined, Unavailable
 from millrace.engine.operations.counter import Count
+from millrace.engine.operations.lease import Release
 from millrace.engine.state.guarded import GuardedState
 
 
@@ -18,7 +19,7 @@ class FlakyStore:
     """Counts who asks; answers while it is there."""
 
     def __init__(self) -> None:
-        self.there, self.silent, self.asked = False, False, 0
+        self.there, self.silent, self.declines, self.asked = False, False, False, 0
 
     async def ask(self, operation: Any) -> Any:
         self.asked += 1
@@ -26,6 +27,8 @@ class FlakyStore:
             await asyncio.Event().wait()
         if not self.there:
             raise Unavailable("store", "refused")
+        if self.declines:
+            raise Declined("store", "another type")
         return 1.0
 
     def tell(self, operation: Any) -> None:
@@ -55,7 +58,6 @@ def test_a_store_that_is_away_is_spared_and_probed_once_when_it_is_time() -> Non
         store, state, clock = made()
         await asked(state, 3)
         await asked(state, 100)
-        state.tell(Count("k", 60))
         before = store.asked
         clock.move(0.5)
         store.there = True
@@ -77,3 +79,35 @@ def test_calls_that_are_cancelled_after_their_patience_open_it(patience: float, 
         return guarded.breaker.state
 
     assert asyncio.run(work()) == state
+
+
+def test_what_nobody_waits_for_is_told_when_the_store_is_there_again() -> None:
+    async def work() -> tuple[int, int]:
+        store, state, clock = made()
+        for at in range(100):
+            state.tell(Release("k", str(at)))
+        await asyncio.sleep(0)
+        clock.move(0.5)
+        store.there = True
+        before = store.asked
+        for _ in range(3):
+            await asked(state, 1)
+        await state.close()
+        return before, store.asked - before
+
+    assert asyncio.run(work()) == (3, 103)
+
+
+def test_what_a_key_of_somebody_else_declines_is_not_told_again() -> None:
+    async def work() -> int:
+        store, state, _ = made()
+        store.there = True
+        store.declines = True
+        state.tell(Release("k", "a"))
+        await asyncio.sleep(0)
+        store.declines = False
+        await asked(state, 3)
+        await state.close()
+        return store.asked
+
+    assert asyncio.run(work()) == 4
