@@ -48,6 +48,7 @@ _log = logging.getLogger("millrace.archive")
 LEVEL = 3
 ROLL_AT = 64 << 20
 BATCH_MAX = 50
+TOGETHER_MAX = 8 << 20  # octets of mails that are compressed before one sync
 _DIGEST = 32  # octets of a SHA-256
 WAITING_MAX = 1000
 _SCHEMA = """
@@ -98,12 +99,13 @@ class _Content(NamedTuple):
 
     sha256: str
     size: int
-    record: bytes
+    record: list[bytes]
+    length: int  # of the record
 
     def row(self, segment: str, at: int) -> _Row:
         """For the index; `at` is where the record begins."""
         before = HEAD_SIZE + _DIGEST
-        where = (segment, at + before, len(self.record) - before, self.size)
+        where = (segment, at + before, self.length - before, self.size)
         return _ADD_CONTENT, (self.sha256, *where)
 
 
@@ -146,11 +148,14 @@ class Archive:
         self._index = None
 
     def _keep_all(self, batch: list[_Asked]) -> Sequence[Receipt | Unavailable]:
-        """In the lane's thread: one sync for all that waited."""
-        try:
-            return self._commit(self._current(), batch)
-        except (OSError, sqlite3.Error) as error:
-            return [Unavailable(self._what, str(error))] * len(batch)
+        """In the lane's thread: one sync for all that waited; large ones go by themselves."""
+        found: list[Receipt | Unavailable] = []
+        for part in _parts(batch):
+            try:
+                found += self._commit(self._current(), part)
+            except (OSError, sqlite3.Error) as error:
+                found += [Unavailable(self._what, str(error))] * len(part)
+        return found
 
     def _current(self) -> sqlite3.Connection:
         """The index; a new one holds each of its segments from the first record on."""
@@ -169,28 +174,34 @@ class Archive:
         data: list[bytes] = []
         contents: dict[str, _Content] = {}
         spared: set[str] = set()  # contents that stand elsewhere
-        at = self._writer.begin(batch[0].now)
+        at = before = self._writer.begin(batch[0].now)
         name = self._writer.name
         for asked in batch:
             content = self._content(asked.mail)
             sha256 = content.sha256
             known = sha256 in contents or self._has(index, sha256)
             if not known:
-                data.append(content.record)
+                data += content.record
                 rows.append(content.row(name, at))
-                at += len(data[-1])
+                at += content.length
             elif sha256 not in contents:
                 spared.add(sha256)
             contents[sha256] = content
             entry = _entry(asked, sha256, content.size)
-            data.append(packed(b"E", msgspec.json.encode(entry)))
+            told = msgspec.json.encode(entry)
+            data += packed(b"E", told)
             rows.append((_ADD_ENTRY, _entry_row(name, at + HEAD_SIZE, entry)))
-            at += len(data[-1])
+            at += HEAD_SIZE + len(told)
             receipts.append(Receipt(sha256, content.size, known))
-        self._writer.commit(b"".join(data))
-        with _transaction(index):
-            rows += self._pruned([contents[each] for each in spared if not _stands(index, each)])
-            _run(index, [*rows, (_ADD_SEGMENT, (name, self._writer.size))])
+        self._writer.commit(data)
+        try:
+            with _transaction(index):
+                gone = [contents[each] for each in spared if not _stands(index, each)]
+                rows += self._pruned(gone)
+                _run(index, [*rows, (_ADD_SEGMENT, (name, self._writer.size))])
+        except (OSError, sqlite3.Error):
+            self._writer.take_back(before)  # the mails come again, and would stand there twice
+            raise
         return receipts
 
     def _pruned(self, contents: list[_Content]) -> list[_Row]:
@@ -198,9 +209,9 @@ class Archive:
         rows, at = [], self._writer.size
         for content in contents:
             rows.append(content.row(self._writer.name, at))
-            at += len(content.record)
+            at += content.length
         if contents:
-            self._writer.commit(b"".join([content.record for content in contents]))
+            self._writer.commit([piece for content in contents for piece in content.record])
         return rows
 
     def _has(self, index: sqlite3.Connection, sha256: str) -> bool:
@@ -215,10 +226,11 @@ class Archive:
         for chunk in mail.message.chunks():
             digest.update(chunk)
             size += len(chunk)
-            stored.append(compress.compress(chunk))
+            if piece := compress.compress(chunk):
+                stored.append(piece)
         stored.append(compress.flush())
-        record = packed(b"B", digest.digest() + b"".join(stored))
-        return _Content(digest.hexdigest(), size, record)
+        record = packed(b"B", digest.digest(), *stored)
+        return _Content(digest.hexdigest(), size, record, sum(map(len, record)))
 
     # --- reading, for people
 
@@ -298,6 +310,19 @@ def _stands(index: sqlite3.Connection, sha256: str) -> str:
     """The segment in which a content is kept, "" for none."""
     row = index.execute("select segment from content where sha256 = ?", (sha256,)).fetchone()
     return str(row[0]) if row else ""
+
+
+def _parts(batch: list[_Asked]) -> Iterator[list[_Asked]]:
+    """Mails of so many octets in all as may lie in memory together, or one that is larger."""
+    part: list[_Asked] = []
+    size = 0
+    for asked in batch:
+        size += asked.mail.message.size
+        if part and size > TOGETHER_MAX:
+            yield part
+            part, size = [], asked.mail.message.size
+        part.append(asked)
+    yield part
 
 
 def _entry(asked: _Asked, sha256: str, size: int) -> Entry:

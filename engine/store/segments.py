@@ -18,7 +18,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -30,6 +30,7 @@ MAGIC = b"MRS1"
 _HEAD = struct.Struct(">4scII")
 HEAD_SIZE = _HEAD.size
 PAYLOAD_MAX = (1 << 32) - 1
+WRITE_LEAST = 1 << 18
 
 
 class Record(NamedTuple):
@@ -53,9 +54,12 @@ class Scan:
         return self.size - self.whole
 
 
-def packed(kind: bytes, payload: bytes) -> bytes:
-    """A record's octets."""
-    return _HEAD.pack(MAGIC, kind, len(payload), zlib.crc32(payload)) + payload
+def packed(kind: bytes, *payload: bytes) -> list[bytes]:
+    """A record's octets, the payload in the pieces in which it came: a mail is not copied."""
+    crc = 0
+    for piece in payload:
+        crc = zlib.crc32(piece, crc)
+    return [_HEAD.pack(MAGIC, kind, sum(map(len, payload)), crc), *payload]
 
 
 def records(path: Path, scan: Scan, start: int = 0) -> Iterator[Record]:
@@ -101,7 +105,7 @@ class SegmentWriter:
             self._open(now)
         return self.size
 
-    def commit(self, data: bytes) -> None:
+    def commit(self, data: Sequence[bytes]) -> None:
         """Append records and return when they are on disk; all of them, or none."""
         assert self._file is not None
         try:
@@ -112,7 +116,16 @@ class SegmentWriter:
         except OSError:
             self._abandon()
             raise
-        self.size += len(data)
+        self.size += sum(map(len, data))
+
+    def take_back(self, size: int) -> None:
+        """Cut back to where the file stood: nobody may find what nobody was told of."""
+        self.size = size
+        if self._file is not None:
+            self._abandon()
+            return
+        with contextlib.suppress(OSError):  # a write that failed later has let go of it
+            os.truncate(self._folder / self.name, size)
 
     def _in_place(self) -> bool:
         """Whether the open file is still the one of its name."""
@@ -153,10 +166,24 @@ class SegmentWriter:
         sync_folder(self._folder)
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]  # a disk that runs full takes a part
+def _write_all(file: FileIO, data: Sequence[bytes]) -> None:
+    for piece in _joined(data):
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]  # a disk that runs full takes a part
+
+
+def _joined(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """Small ones together, so that each write is worth its call."""
+    small: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        small.append(piece)
+        size += len(piece)
+        if size >= WRITE_LEAST:
+            yield b"".join(small)
+            small, size = [], 0
+    yield b"".join(small)
 
 
 def cut(path: Path, whole: int) -> bool:

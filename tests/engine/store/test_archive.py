@@ -7,6 +7,8 @@ import errno
 import hashlib
 import os
 import shutil
+import sqlite3
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from millrace.engine.mail.edits import Edited
 from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.message import Message
 from millrace.engine.ports import Receipt
+from millrace.engine.store import archive as module
 from millrace.engine.store.archive import Archive
 
 NOW = 1_800_000_000.0
@@ -293,3 +296,41 @@ def test_content_whose_segment_is_gone_is_named(tmp_path: Path) -> None:
     segment(tmp_path).unlink()
     with pytest.raises(Unavailable, match=f"{receipt.sha256}: .*No such file"):
         Archive(tmp_path).content(receipt.sha256)
+
+
+def test_mail_whose_index_fails_is_not_found_later(tmp_path: Path, monkeypatch) -> None:
+    keep(tmp_path, mail(RAW, "before"))
+
+    def refuse(index: object, rows: object) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    async def go() -> None:
+        archive = Archive(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_run", refuse)
+            with pytest.raises(Unavailable, match="locked"):
+                await archive.keep(mail(RAW + b"other", "again"), NOW, 0)
+        assert [entry.id for entry in Archive(tmp_path).entries()] == ["before"]
+        await archive.keep(mail(RAW + b"other", "again"), NOW, 0)
+        await archive.close()
+
+    asyncio.run(go())
+    assert [entry.id for entry in Archive(tmp_path).entries()] == ["before", "again"]
+
+
+def test_large_mail_takes_less_than_twice_its_size(tmp_path: Path) -> None:
+    size = 8 << 20
+    large = [mail(RAW + os.urandom(size), str(n)) for n in range(3)]
+
+    async def go() -> int:
+        archive = Archive(tmp_path)
+        tracemalloc.start()
+        try:
+            await asyncio.gather(*[archive.keep(each, NOW, 0) for each in large])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            await archive.close()
+
+    assert asyncio.run(go()) < 1.5 * size
+    assert len(list(Archive(tmp_path).entries())) == 3

@@ -90,7 +90,7 @@ def test_what_the_version_before_has_not_indexed_yet_tells_of_no_crash(
     segments = tmp_path / "archive" / "segments"
     segments.mkdir(parents=True)
     entry = Entry(id="Q7", time=1.0, sender="", recipients=[], sha256="", size=0, until=0)
-    record = packed(b"E", msgspec.json.encode(entry))
+    record = b"".join(packed(b"E", msgspec.json.encode(entry)))
     (segments / "0000000001-1-1.seg").write_bytes(record)
     assert swept(tmp_path, caplog, heir=True) == []
     (segments / "0000000001-1-2.seg").write_bytes(record)
