@@ -74,6 +74,7 @@ class Transaction:
         self._clean()
 
     def _clean(self) -> None:
+        self._in_hand = False
         self._taken: list[Recipient] = []
         self._recipients: list[RecipientDecision] = []
         self._refused: Scope | None = None
@@ -206,7 +207,7 @@ class Transaction:
     async def settle(self, *, in_hand: bool = False) -> Verdict:
         """For mail that we take: edits are applied, the archive and the signer run.
 
-        Whoever has the mail `in_hand` after this, to deliver it, says by `abort` when it is over.
+        Whoever has it `in_hand` after this says by `conclude` what became of it: then it ends.
         """
         mail = self._begun()
         began = time.perf_counter()
@@ -220,9 +221,10 @@ class Transaction:
         if step.late and not mail.verdict.refuses:
             await self._settle_late(step.late, mail)
         self._spent += time.perf_counter() - began
-        verdict = mail.verdict
-        self._finish(mail, verdict, in_hand=in_hand)
-        return verdict
+        self._in_hand = in_hand and not mail.verdict.refuses
+        if not self._in_hand:
+            self._finish(mail, mail.verdict)
+        return mail.verdict
 
     async def _settle_late(self, nodes: tuple[Node, ...], mail: Scope) -> None:
         """Run what sees the mail as it will be; what one adds (a signature), the next one sees."""
@@ -237,19 +239,22 @@ class Transaction:
                 values["edited"] = edited(mail_now.envelope, mail_now.message, found.edits)
         self.edited = values["edited"]
 
-    def refuse(self, verdict: Verdict) -> None:
-        """The front end refuses the mail by a limit of its own; it is recorded like any other."""
-        self._finish(self._begun(), verdict)
+    def conclude(self, verdict: Verdict | None = None) -> None:
+        """The front end's last word: a limit of its own, or what became of the mail in its hand."""
+        self._finish(self._begun(), verdict or self._begun().verdict)
 
     def abort(self) -> None:
         """The mail ends without a message: RSET, a new MAIL, a lost connection."""
         mail, self._mail = self._mail, None
         release(self._ports)
-        if mail is None or self._decided or self._taken or not self._recipients:
+        if mail is None or self._decided:
             return
-        scope = self._refused or mail
         self._mail = mail
-        self._finish(scope, max((r.verdict for r in self._recipients), key=lambda v: v.action))
+        if self._in_hand:  # whoever had it knows no more either
+            self._finish(mail, mail.verdict)
+        elif self._recipients and not self._taken:
+            verdicts = (entry.verdict for entry in self._recipients)
+            self._finish(self._refused or mail, max(verdicts, key=lambda v: v.action))
         self._mail = None
 
     # --- how a stage goes
@@ -344,12 +349,11 @@ class Transaction:
 
     # --- the record
 
-    def _finish(self, scope: Scope, verdict: Verdict, *, in_hand: bool = False) -> None:
+    def _finish(self, scope: Scope, verdict: Verdict) -> None:
         if self._decided:
             return
         self._decided = True
-        if not in_hand:
-            release(self._ports)
+        release(self._ports)
         self._serving.decided(self._decision(scope, verdict))
 
     def decision(self) -> Decision:

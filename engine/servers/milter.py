@@ -270,7 +270,7 @@ class MilterFrontEnd:
         if self._begun and _TOO_LARGE in self._owed:
             self._adopt_id()
             because = Because("limit", "the mail is larger than we take", Stage.BODY.name)
-            self._transaction.refuse(Verdict(Action.REJECT, _TOO_LARGE, because))
+            self._transaction.conclude(Verdict(Action.REJECT, _TOO_LARGE, because))
         if self._owed or not self._begun:
             return self._owed or (Answer.ACCEPT,)
         if self._dropped and not self._transaction.recipients:

@@ -21,7 +21,8 @@ from millrace.engine.mail.envelope import Envelope, Recipient, Sender
 from millrace.engine.mail.headers import Field, Headers
 from millrace.engine.mail.message import Message
 from millrace.engine.mail.session import Helo, Peer, Tls
-from millrace.engine.mail.verdict import PASS, Action, Reply, Verdict
+from millrace.engine.mail.stage import Stage
+from millrace.engine.mail.verdict import PASS, Action, Because, Reply, Verdict
 from millrace.engine.mailauth.iprev import confirmed_name
 from millrace.engine.pipeline.transaction import Serving, Transaction
 from millrace.engine.ports import NextHop
@@ -211,7 +212,11 @@ class Conversation:
             verdict = await self._tx.message(message)
             if not verdict.refuses:
                 verdict = await self._tx.settle(in_hand=True)
-            return _refusal(verdict) or await self._hand_on(verdict, message)
+            if verdict.refuses:
+                return _refusal(verdict)
+            answer = await self._hand_on(verdict, message)
+            self._tx.conclude(_of_next_hop(answer))
+            return answer
         finally:
             self.gone()
 
@@ -222,8 +227,6 @@ class Conversation:
         self._origin = self._client
 
     async def _hand_on(self, verdict: Verdict, message: Message) -> Reply | None:
-        if verdict.refuses:  # discarded
-            return None
         mail = self._edited(message)
         if not mail.envelope.recipients:
             return None  # an edit removed them all
@@ -265,6 +268,13 @@ class Conversation:
 def _no_room(error: OSError) -> Reply:
     _log.error("the spool takes no mail: %s", error)
     return _DISK
+
+
+def _of_next_hop(answer: Reply | None) -> Verdict | None:
+    if answer is None or answer.code < 400:
+        return None
+    because = Because("next-hop", f"it was not handed on: {answer}", Stage.SETTLED.name)
+    return Verdict(Action.DEFER if answer.code < 500 else Action.REJECT, answer, because)
 
 
 def _refusal(verdict: Verdict) -> Reply | None:

@@ -270,9 +270,25 @@ def test_mail_that_cannot_be_handed_on_stays_with_its_sender():
     peering = Peering()
     peering.hop.away = True
     assert peering.mail()[-1].startswith("451 4.4.1 ")
+    (away,) = peering.decided
+    assert (away.verdict.action, away.verdict.because.rule) == (Action.DEFER, "next-hop")
     peering = Peering()
     peering.hop.reply = Reply(550, "5.1.1", "<bob@b.example>: No such user")
     assert peering.mail()[-1] == "550 5.1.1 <bob@b.example>: No such user"
+    (refused,) = peering.decided
+    assert refused.verdict.action is Action.REJECT
+    assert refused.verdict.because.why.endswith("550 5.1.1 <bob@b.example>: No such user")
+
+
+def test_mail_whose_delivery_breaks_off_is_recorded_as_it_was_judged():
+    peering = Peering()
+
+    async def broken(envelope: Envelope, message: Message) -> Delivery:
+        raise RuntimeError("on purpose")
+
+    peering.hop.deliver = broken
+    peering.mail()
+    assert [decision.verdict.action for decision in peering.decided] == [Action.PASS]
 
 
 class Leasing:
