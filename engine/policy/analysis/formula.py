@@ -59,6 +59,9 @@ Formula = Atom | All | OneOf
 TRUE, FALSE = All(()), OneOf(())
 
 
+ALWAYS = ("peer", "sender")  # what every mail has; of a bounce the sender has no address
+
+
 def denied(formula: Formula) -> Formula:
     """The opposite, with denials at the literals."""
     if isinstance(formula, Atom):
@@ -116,6 +119,8 @@ class Reader:
             return TRUE if node.value else FALSE
         if isinstance(node, ast.Call):
             return self._called(node)
+        if isinstance(node, ast.Name) and node.id in ALWAYS:
+            return TRUE
         return Atom(self._subject(node), Truthy())
 
     def _called(self, node: ast.Call) -> Formula:

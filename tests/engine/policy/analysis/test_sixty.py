@@ -48,3 +48,8 @@ REFUSED = (
 )
 def test_weight_is_reached_by_mail_that_a_rule_above_lets_go_on(tmp_path, above, codes):
     assert [finding.code for finding in findings(tmp_path, above + REFUSED)] == codes
+
+
+def test_what_every_mail_has_is_never_away(tmp_path):
+    (found,) = findings(tmp_path, rule("a", "not sender") + rule("b", "not sender.address", "tag"))
+    assert (found.code, found.about) == ("never-holds", "a")
