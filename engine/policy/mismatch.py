@@ -56,6 +56,8 @@ def _of_rule(policy: Policy, rule: Rule, decided: str, values: Mapping[str, Any]
     failing = list(_failing(rule, values))
     yield from (f"{rule.name} does not hold: {line}" for line in failing)
     other = next((each for each in policy.rules if each.name == decided), None)
+    if not failing and other is None and rule.expires is not None:
+        yield f"{rule.name} holds, but counts only until {rule.expires}"
     if failing or other is None or other is rule:
         return
     where = "above it" if other.stage == rule.stage else f"earlier, at {other.stage.name}"

@@ -248,3 +248,11 @@ def test_case_told_by_facts_may_tell_its_time(now, expected):
 def test_times_and_numbers_that_none_are_are_told(text, told):
     with pytest.raises(Misconfigured, match=told):
         trial.load(Document("[[case]]\n" + text, "t.toml"), WORDS)
+
+
+def test_rule_whose_time_is_over_is_named_where_it_was_expected():
+    text = f"[[case]]\n{BAD}now = 2020-02-01T00:00:00Z\nexpect = 'reject'\nrule = 'early'"
+    (case,) = trial.load(Document(text, "t.toml"), WORDS)
+    policy = rules.load(Document(DATED, "law.toml"), "law", WORDS)
+    found = trial.explained(policy, trial.try_case(policy, case), case.given)
+    assert found.difference == ("early holds, but counts only until 2020-01-31",)
