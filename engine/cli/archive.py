@@ -27,7 +27,7 @@ def archive() -> None:
 
 def _open(config: Path | None, overrides: tuple[str, ...]) -> Archive:
     settings = read(config, overrides)
-    return Archive(settings.at(settings.archive.path))
+    return Archive(settings.at(settings.archive.path), looking=True)
 
 
 @archive.command("list")

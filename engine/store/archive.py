@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ LEVEL = 3
 ROLL_AT = 64 << 20
 BATCH_MAX = 50
 TOGETHER_MAX = 8 << 20  # octets of mails that are compressed before one sync
+_DAMAGED = re.compile("not a database|malformed")
 _DIGEST = 32  # octets of a SHA-256
 WAITING_MAX = 1000
 _SCHEMA = """
@@ -110,9 +112,13 @@ class _Content(NamedTuple):
 
 
 class Archive:
-    """The Store port on a folder; open it after any fork."""
+    """The Store port on a folder; open it after any fork.
 
-    def __init__(self, folder: Path, roll_at: int = ROLL_AT) -> None:
+    Who is only `looking` gets along without an index that can be written: a full disk is where
+    one wants to read and to prune.
+    """
+
+    def __init__(self, folder: Path, roll_at: int = ROLL_AT, *, looking: bool = False) -> None:
         self._folder = folder
         self._segments = folder / "segments"
         self._writer = SegmentWriter(self._segments, roll_at)
@@ -123,12 +129,16 @@ class Archive:
         self._lane: Lane[_Asked, Receipt] = Lane(
             self._what, self._keep_all, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
+        self._spare: sqlite3.Connection | None = None  # an index in memory
         try:
             self._segments.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(self._connect()) as index:
                 self.opened = _catch_up(index, self._segments)
         except (OSError, sqlite3.Error) as error:
-            raise Unavailable(self._what, str(error)) from None
+            if not looking or isinstance(error, OSError):
+                raise Unavailable(self._what, _mended(error)) from None
+            _log.warning("%s: the index cannot be used (%s): read from the segments", folder, error)
+            self._read_segments()
 
     def _connect(self) -> sqlite3.Connection:
         # without syncing: it can be made again from the segments
@@ -234,9 +244,19 @@ class Archive:
 
     # --- reading, for people
 
+    def _read_segments(self) -> None:
+        self._spare = sqlite3.connect(":memory:", isolation_level=None)
+        self._spare.executescript(_SCHEMA)
+        self.opened = _catch_up(self._spare, self._segments)
+
+    def _looked_into(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        if self._spare is not None:
+            return contextlib.nullcontext(self._spare)
+        return contextlib.closing(self._connect())
+
     def entries(self, wanted: str = "") -> Iterator[Entry]:
         """All entries, the eldest first, or those whose id or SHA-256 begins so."""
-        with contextlib.closing(self._connect()) as index:
+        with self._looked_into() as index:
             found = index.execute(
                 "select id, time, sender, recipients, entry.sha256, size, until from entry"
                 " join content using (sha256) where id = ? or entry.sha256 like ? order by time",
@@ -247,7 +267,7 @@ class Archive:
 
     def content(self, sha256: str) -> bytes:
         """A mail's octets; LookupError when it is not there, Unavailable when it is damaged."""
-        with contextlib.closing(self._connect()) as index:
+        with self._looked_into() as index:
             row = index.execute(
                 "select segment, at, stored, size from content where sha256 = ?", (sha256,)
             ).fetchone()
@@ -266,7 +286,7 @@ class Archive:
 
     def prune(self, now: float) -> list[str]:
         """Remove the segments of which no content is kept any longer; returns their names."""
-        with contextlib.closing(self._connect()) as index, _transaction(index):
+        with self._looked_into() as index, _transaction(index):
             kept = {name for (name,) in index.execute(_KEPT, (now, now))}
             names = [name for (name,) in index.execute("select name from segment")]
             gone = [n for n in names if n not in kept and not written(self._segments / n)]
@@ -275,6 +295,10 @@ class Archive:
             (self._segments / name).unlink(missing_ok=True)
         if gone:
             sync_folder(self._segments)
+        if gone and self._spare is not None:  # now there may be room to write it down, too
+            self._spare = None
+            with contextlib.suppress(sqlite3.Error):
+                self.prune(now)
         return gone
 
 
@@ -304,6 +328,12 @@ def _transaction(index: sqlite3.Connection) -> Iterator[None]:
 def _run(index: sqlite3.Connection, rows: Iterable[_Row]) -> None:
     for sql, values in rows:
         index.execute(sql, values)
+
+
+def _mended(error: Exception) -> str:
+    """What the error says, and how to mend an index that is damaged."""
+    hint = "; move index.db* away: it is made again" if _DAMAGED.search(str(error)) else ""
+    return f"{error}{hint}"
 
 
 def _stands(index: sqlite3.Connection, sha256: str) -> str:

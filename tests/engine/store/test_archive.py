@@ -334,3 +334,29 @@ def test_large_mail_takes_less_than_twice_its_size(tmp_path: Path) -> None:
 
     assert asyncio.run(go()) < 1.5 * size
     assert len(list(Archive(tmp_path).entries())) == 3
+
+
+def test_damaged_index_is_told_and_the_archive_can_be_read(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW), seconds=YEAR)
+    (tmp_path / "index.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(Unavailable, match=r"not a database; move index\.db\* away"):
+        Archive(tmp_path)
+    archive = Archive(tmp_path, looking=True)
+    assert [entry.id for entry in archive.entries()] == ["A1"]
+    assert archive.content(receipt.sha256) == RAW
+
+
+def test_archive_on_a_full_disk_can_be_read_and_pruned(tmp_path: Path) -> None:
+    (receipt,) = keep(tmp_path, mail(RAW), seconds=YEAR)
+    with room_for(0):
+        with pytest.raises(Unavailable):
+            Archive(tmp_path)
+        archive = Archive(tmp_path, looking=True)
+        assert [entry.id for entry in archive.entries()] == ["A1"]
+        assert archive.content(receipt.sha256) == RAW
+        assert archive.prune(NOW) == []
+        assert len(archive.prune(NOW + 2 * YEAR)) == 1
+    assert list((tmp_path / "segments").iterdir()) == []
+    archive = Archive(tmp_path)
+    archive.prune(NOW + 2 * YEAR)
+    assert list(archive.entries()) == []
