@@ -142,9 +142,13 @@ def meant(word: str, choices: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _read(path: Path) -> bytes:
     # a pipe would hold the reader until somebody writes, and a device has no end
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no regular file")
         return file.read(BYTES_MAX + 1)
