@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from millrace.engine import plans, trials
-from millrace.engine.document import Document
+from millrace.engine.document import Document, meant
 from millrace.engine.errors import Fault, Misconfigured, Place
 from millrace.engine.pipeline.graph import vocabulary
 from millrace.engine.pipeline.patience import strained
@@ -82,6 +82,8 @@ def check(
     if surveyed:  # a list that is no good fits into no pipeline, and is told there
         odd = plans.list_remarks(settings)
         findings += [Finding("list-odd", "note", fault) for fault in odd]
+    used = dict.fromkeys(each.plan.policy.name for each in surveyed.values())
+    findings += [found for name in used for found in _closed_doors(settings, name)]
     if not policy and surveyed.keys() == every.keys():
         findings += upkeep.unread(lists(settings), _read(surveyed.values()))
     shown = tuple(surveyed[name] for name in wanted if name in surveyed)
@@ -112,6 +114,23 @@ def _surveyed(settings: Settings, name: str, policy: str, today: datetime.date) 
     red = plans.red_faults([trial] if trial else [])
     found += [Finding("red-test", "error", fault) for fault in red]
     return Surveyed(plan, spec.policy == plan.policy.name, trial, tuple(found))
+
+
+def _closed_doors(settings: Settings, policy: str) -> Iterator[Finding]:
+    """Listeners that overlays of a policy name, and that are none here."""
+    doors = [listener.address for listener in settings.listener]
+    for document in plans.overlays(settings, policy).values():
+        for each in _doors_of(document):
+            if each not in doors:
+                sentence, hint = f"there is no listener '{each}'", meant(each, doors)
+                fault = document.fault(("for", "listener"), sentence, hint)
+                yield Finding("no-listener", "note", fault)
+
+
+def _doors_of(overlay: Document) -> list[str]:
+    tables = overlay.data["for"]
+    tables = tables if isinstance(tables, list) else [tables]
+    return [each for table in tables for each in _listed(table.get("listener", []))]
 
 
 def _changed(overlays: Collection[Document]) -> set[str]:

@@ -1,11 +1,12 @@
 """Several pipelines over one policy: what is needed in one of them is no fault in another."""
 
 import datetime
+from dataclasses import replace
 
 import pytest
 
 from millrace.engine import checking
-from millrace.engine.settings import Settings
+from millrace.engine.settings import Listener, Settings
 
 VIRUS = '[[filter]]\nuse = "virus"\n'
 SPAM = '[[filter]]\nuse = "spam"\n'
@@ -185,3 +186,18 @@ def test_rule_that_an_overlay_changes_takes_no_mail_for_sure(settings):
     assert codes(settings, "a") == [("shadowed", "again")]
     write(settings, "policies/overlays/acme.toml", OVER + 'drop = ["fail"]\n')
     assert codes(settings, "a") == []
+
+
+def test_overlay_for_a_door_that_is_none_here_is_a_note(settings):
+    settings = replace(settings, listener=(Listener("milter", "inet:9900@127.0.0.1", "a"),))
+    (settings.folder / "policies/overlays").mkdir()
+    write(settings, "pipelines/a.toml", 'policy = "law"\n' + SPF)
+    write(settings, "policies/law.toml", FAIL)
+    door = 'policy = "law"\nfor = [{ listener = "inet:%d@127.0.0.1" }]\ndrop = ["fail"]\n'
+    write(settings, "policies/overlays/a.toml", door % 9900)
+    write(settings, "policies/overlays/b.toml", door % 9901)
+    (found,) = checking.check(settings, ["a"], today=TODAY).findings
+    assert (found.code, found.level) == ("no-listener", "note")
+    told = str(found.fault)
+    assert "overlays/b.toml:2" in told
+    assert "did you mean 'inet:9900@127.0.0.1'?" in told

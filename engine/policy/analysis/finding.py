@@ -28,6 +28,7 @@ CODES = {
     "list-unread": "a list that nothing reads",
     "list-odd": "an entry of a list that does nothing",
     "expired": "a rule whose time is over",
+    "no-listener": "an overlay for a door that the settings do not have",
 }
 
 
