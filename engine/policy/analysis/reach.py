@@ -87,17 +87,12 @@ def unreached(
     refusing = [r for r in policy.rules if takes(r) and r.then > Action.QUARANTINE]
     for weight in policy.weights:
         said = reader.formula(weight.when.text) if weight.when else TRUE
-        before = [
-            r
-            for r in refusing
-            if r.stage < weight.stage
-            and not r.recipient
-            and not any(
-                _meets(each, r, said, reader) for each in letting if _above(each, r, policy)
-            )
-        ]
-        claims = {r.name: reader.formula(r.when.text) for r in before[-EARLIER_MAX:]}
-        if not weight.live or not together([said]) or not follows(said, list(claims.values())):
+        before = [r for r in refusing if r.stage < weight.stage and not r.recipient]
+        if not weight.live or not together([said]) or not _take_all(before, said, reader):
+            continue
+        # seldom so far, so that pairs of rules are looked at for few weights
+        before = [r for r in before if not _is_silenced(r, letting, said, reader, policy)]
+        if not _take_all(before, said, reader):
             continue
         alone = [r for r in before if follows(said, [reader.formula(r.when.text)])]
         names = " or ".join(f'"{r.name}" (line {r.place.line})' for r in alone[:1] or before)
@@ -108,17 +103,27 @@ def unreached(
         yield Finding("weight-unreached", "error", fault, weight.name)
 
 
-def _above(rule: Rule, other: Rule, policy: Policy) -> bool:
-    """Whether it may have its word before the other."""
+def _take_all(refusing: Sequence[Rule], said: Formula, reader: Reader) -> bool:
+    claims = {rule.name: reader.formula(rule.when.text) for rule in refusing[-EARLIER_MAX:]}
+    return follows(said, list(claims.values()))
+
+
+def _is_silenced(
+    rule: Rule, letting: Sequence[Rule], said: Formula, reader: Reader, policy: Policy
+) -> bool:
+    """Whether another may have its word before it on some of this mail, and let it go on."""
+    both = (said, reader.formula(rule.when.text))
+    above = (each for each in letting if _is_above(each, rule, policy))
+    return any(together([*both, reader.formula(each.when.text)]) for each in above)
+
+
+def _is_above(rule: Rule, other: Rule, policy: Policy) -> bool:
     if rule.stage != other.stage or rule.recipient:
         return rule.stage <= other.stage
-    names = [each.name for each in policy.rules]
-    return names.index(rule.name) < names.index(other.name)
-
-
-def _meets(rule: Rule, other: Rule, said: Formula, reader: Reader) -> bool:
-    both = (reader.formula(rule.when.text), reader.formula(other.when.text))
-    return together([said, *both])
+    return (
+        next(each.name for each in policy.rules if each.name in (rule.name, other.name))
+        == rule.name
+    )
 
 
 def takes(rule: Rule) -> bool:
