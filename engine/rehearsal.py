@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from millrace.engine.net.dns import Resolver
 from millrace.engine.net.zone import ZoneDns
 from millrace.engine.pipeline.plan import Plan
 from millrace.engine.pipeline.transaction import Serving, Transaction
+from millrace.engine.policy import mailcase
 from millrace.engine.policy.decision import Decision, answered
 from millrace.engine.ports import Clock, Scan
 from millrace.engine.services import Services, SystemClock
@@ -137,10 +137,9 @@ def as_sent(raw: bytes) -> bytes:
 def moment(text: str) -> float:
     """Unix seconds of an ISO time; without a zone it is UTC."""
     try:
-        read = datetime.datetime.fromisoformat(str(text))
+        return mailcase.moment(text)
     except ValueError:
         raise ValueError(f"'{text}' is no time such as 2026-11-23T12:00:00Z") from None
-    return (read if read.tzinfo else read.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
